@@ -21,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "deploy.md").read_text(encoding="ut
 def read_commands(section: str, folder: Path) -> list[list[str]]:
     """The commands of a section, with its folders below ``folder``."""
     text = PAGE.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    lines = re.findall(r"(?m)^ +wanesync ([a-z][^<#\n]*)", text)
+    lines = re.findall(r"(?m)^ +wanesync ([a-z][^<>#\n]*)", text)
     return [shlex.split(re.sub(r"/(?:etc|srv)/wanesync", str(folder), line)) for line in lines]
 
 
