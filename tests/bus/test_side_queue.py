@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import threading
 
 import pytest
@@ -9,18 +11,22 @@ import pytest
 from tests.support.bus_parts import (
     WAIT_S,
     accept_contact,
+    await_true,
     connected,
     count_events,
     listening,
     make_door,
     make_queue,
+    part_seal,
     running_queue,
 )
 from tests.support.mosquitto import Mosquitto
+from tests.support.web_door import change
 from wanesync.bus import topics
 from wanesync.bus.client import BusUnavailable
-from wanesync.bus.messages import Answer, Status
+from wanesync.bus.messages import Answer, Incoming, Kind, Status
 from wanesync.core.model import Side
+from wanesync.core.roles import Role
 from wanesync.store.database import Store
 
 pytestmark = pytest.mark.slow
@@ -44,6 +50,23 @@ def test_a_flood_of_one_side_does_not_stop_the_other(mosquitto: Mosquitto, bus_s
         sending.join(WAIT_S)
         assert {side.client.is_ready for side in process.sides.values()} == {True}
     assert count_events(bus_store) == 20
+
+
+def test_lost_doubled_and_reordered_messages_store_the_same(mosquitto: Mosquitto, bus_store: Store) -> None:
+    """What is lost was not answered either, so that its sender repeats it."""
+    topic, rng = topics.incoming(Side.HUBSPOT), random.Random(15)
+    bodies = [json.dumps([change(number) | {"eventId": number}]).encode() for number in range(60)]
+    seal = part_seal(Role.HUBSPOT_HANDLER)
+    messages = [seal.seal(topic, Incoming(Kind.POST, 1, body).encode()) for body in bodies]
+    lost, arriving = messages[:10], [*messages[10:], *rng.sample(messages[10:], 30)]
+    rng.shuffle(arriving)
+    with running_queue(make_queue(mosquitto.url, bus_store)), listening(mosquitto.url) as sender:
+        for message in (*arriving, *lost):
+            sender.client.publish(topic, message)
+        await_true(lambda: count_events(bus_store) == 60, "the events are not stored")
+    with bus_store.reading() as tx:
+        depth = tx.jobs.depth()
+    assert [(row["lane"], row["kind"], row["ready"]) for row in depth] == [("hubspot", "read", 60)]
 
 
 def test_an_answer_that_cannot_be_sent_is_left_out(
