@@ -165,11 +165,11 @@ def test_every_part_holds_the_secrets_it_uses_and_no_other_one() -> None:
     )
     operator = held.pop("operator")
     assert {"hubspot_access_token", "stripe_api_key"} < operator
-    for name in held:
-        at_rest = {secret for secret in held[name] if secret == "sealing_keys" or "database" in secret}
+    for name, secrets in held.items():
+        at_rest = {secret for secret in secrets if secret == "sealing_keys" or "database" in secret}
         assert bool(at_rest) == ("handler" not in name)
-        assert ("hubspot_access_token" in held[name]) == (name == "hubspot-worker")
-        assert ("stripe_api_key" in held[name]) == (name == "stripe-worker")
+        assert ("hubspot_access_token" in secrets) == (name == "hubspot-worker")
+        assert ("stripe_api_key" in secrets) == (name == "stripe-worker")
     shared = {secret for secret in COMPOSE["secrets"] if sum(secret in one for one in held.values()) > 1}
     assert shared == {"bus_ca", "postgres_ca", "sealing_keys"}
 
