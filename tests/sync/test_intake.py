@@ -159,7 +159,7 @@ def test_no_events_are_nothing(live: LiveSync) -> None:
         replace(event("bad", "9"), values={"city": "half \ud83d"}),
         replace(event("bad", "9"), kind="up\udc00dated"),
         replace(event("bad", "9"), occurred_ms=2**63),
-        Purchase("pi_9", "ch_9", "", "a@example.com", "", 2**63, "eur", 1),
+        Purchase("pi_9", "ch_9", "", "a@example.com", "", 2**64, "eur", 1),
     ],
     ids=["half an emoji", "half a character in a column", "time beyond 64 bits", "amount beyond 64 bits"],
 )
