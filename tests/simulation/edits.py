@@ -27,6 +27,8 @@ LOSES = frozenset({"lost", "shared"})
 """With these some webhooks never come."""
 UNJUDGED_MS = 60_000
 """How long after an overwrite its event may be without a judgement: webhooks come late, and so do reads."""
+OLD_MAP_MS = 6_000
+"""How long after a change of the map a process may write by the older one: as long as a lease."""
 NO_ANSWERS = frozenset("late tmo crash pause s500 s503 storm away empty partial lag jump".split())
 
 
@@ -166,7 +168,9 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
         # not clear is filled by the next value of the other side.
         return False
     # Its event was not judged before the field was taken out of the map (known limits).
-    unjudged = any(name == cell[2] and over.at_ms <= at_ms <= over.at_ms + UNJUDGED_MS for name, at_ms in history.drops)
+    # A process that still has the older map writes until its next heartbeat.
+    drops = [at_ms for name, at_ms in history.drops if name == cell[2]]
+    unjudged = any(over.at_ms - OLD_MAP_MS <= at_ms <= over.at_ms + UNJUDGED_MS for at_ms in drops)
     # Of a person whose data were deleted for privacy nothing is kept.
     erased = not history.erased.isdisjoint({cell[1]} | history.partners[ref])
     if unjudged or erased or ref in history.facts.gone or cell[1] in history.facts.survivor:
