@@ -104,6 +104,19 @@ def test_a_message_without_an_answer_is_sent_again_with_the_same_number(mosquitt
         assert not asking.is_alive()
 
 
+def test_a_message_that_no_queue_process_has_subscribed_for_is_sent_again_at_once(
+    mosquitto: Mosquitto, bus_store: Store
+) -> None:
+    """As after a broker that lost its state: the handler is back before the queue is."""
+    answered: list[int] = []
+    with connected(make_door(mosquitto.url)) as door:
+        asking = threading.Thread(target=lambda: answered.append(accept_contact(door, 7)))
+        asking.start()
+        with running_queue(make_queue(mosquitto.url, bus_store)):
+            asking.join(5)
+    assert answered == [1]
+
+
 def test_no_message_can_be_read_and_none_shows_a_value(mosquitto: Mosquitto, bus_store: Store) -> None:
     with (
         listening(mosquitto.url, "wane/#") as listener,

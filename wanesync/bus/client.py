@@ -35,8 +35,8 @@ MAX_IN_FLIGHT = 1_000
 """Messages that are sent or received and not acknowledged yet: no more than the broker's ``receive maximum``."""
 MAX_QUEUED = 20_000
 """Messages that wait to be sent, after which ``publish`` refuses more (our choice: 20 MB of usual webhooks)."""
-TAKEN_OVER_CODE = 0x8E
-"""Reason code of MQTT 5 (2.4): another client has connected with our client id."""
+TAKEN_OVER_CODE, NO_READERS_CODE = 0x8E, 0x10
+"""Reason codes of MQTT 5 (2.4): another client has connected with our client id; a topic has no subscriber."""
 SHORT_CONNECTION_S, SHORT_CONNECTIONS = 5, 3
 """So many connections in a row that lasted less show the same: Mosquitto 2.0 does not say why it ends one."""
 LOGIN = re.compile(r"([a-z-]+\.[0-9]+):(.+)")
@@ -145,7 +145,7 @@ class BusClient:
         self._ready = threading.Condition(self._guard)
         # Number -> topic of what is under way. Without a lock: an answer that comes before its entry leaves that there,
         # until its number is used again.
-        self._topic_of: dict[int, str] = {}
+        self._topic_of: dict[int, tuple[str, Callable[[], None] | None]] = {}
         self._loop: NetworkLoop | None = None
         self._tls: ssl.SSLContext | None = None
         self._used = False
@@ -207,12 +207,20 @@ class BusClient:
 
     # -- messages
 
-    def publish(
-        self, topic: str, payload: bytes, *, response_topic: str = "", correlation: bytes = b"", expiry_s: int = 0
+    def publish(  # noqa: PLR0913 - what a message consists of
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        response_topic: str = "",
+        correlation: bytes = b"",
+        expiry_s: int = 0,
+        unread: Callable[[], None] | None = None,
     ) -> None:
         """Send a message at least once, also after the connection was lost in between; returns at once.
 
-        Raises ``BusUnavailable`` if too many messages wait already.
+        ``unread``: called on the network thread if the broker says that no reader has subscribed. Raises
+        ``BusUnavailable`` if too many messages wait already.
         """
         properties = _properties(
             PacketTypes.PUBLISH,
@@ -223,7 +231,7 @@ class BusClient:
         info = self._client.publish(topic, payload, qos=1, properties=properties)
         if info.rc not in SENT:
             raise BusUnavailable("too many messages wait for the broker: try again later")
-        self._topic_of[info.mid] = topic
+        self._topic_of[info.mid] = topic, unread
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that a message is dealt with; one of an earlier connection is left, and comes again."""
@@ -335,7 +343,9 @@ class BusClient:
     def _on_publish(
         self, _client: Client, _data: object, mid: int, code: ReasonCode, _properties: Properties | None
     ) -> None:
-        topic = self._topic_of.pop(mid, "")
+        topic, unread = self._topic_of.pop(mid, ("", None))
+        if code.value == NO_READERS_CODE and unread is not None:
+            unread()
         if code.is_failure:
             log.error("the broker refused a message", topic=topic, reason=str(code))
 

@@ -26,6 +26,8 @@ from wanesync.web.metrics import WebhookCounters
 
 REPEAT_AFTER_S = (2.2, 1.4)
 """A message without an answer is sent again after these pauses: its queue process may have ended (docs/mqtt.md)."""
+UNREAD_PAUSE_S = 0.3
+"""Pause before a message is sent again that no queue process had subscribed for (our choice)."""
 EXPIRY_S = 3_600
 """How long the broker keeps a webhook for a queue process that is away (our choice); its sender repeats it."""
 HEARTBEAT_S = 2.0
@@ -52,7 +54,7 @@ class Verifier(Protocol):
 class _Question:
     """A message that waits for its answer."""
 
-    arrived: threading.Event = field(default_factory=threading.Event)
+    changed: threading.Event = field(default_factory=threading.Event)
     answer: Answer | None = None
 
 
@@ -164,17 +166,24 @@ class BusDoor:
         self._questions[number] = question
         payload = self._seal.seal(self._topic, incoming.encode())
         try:
-            for pause_s in (*REPEAT_AFTER_S, timeout_s):
+            pauses_s = [*REPEAT_AFTER_S, timeout_s]
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                question.changed.clear()
+                if question.answer is not None:
+                    break
                 self.client.publish(
                     self._topic,
                     payload,
                     response_topic=self._answer_topic,
                     correlation=number,
                     expiry_s=EXPIRY_S,
+                    unread=question.changed.set,
                 )
-                left_s = deadline_s - time.monotonic()
-                if question.arrived.wait(max(0.0, min(pause_s, left_s))) or left_s <= pause_s:
-                    break
+                if question.changed.wait(min(pauses_s[0], left_s)) and question.answer is None:
+                    # No queue process has subscribed yet, as after a broker that lost its state.
+                    time.sleep(min(UNREAD_PAUSE_S, left_s))
+                elif len(pauses_s) > 1:
+                    del pauses_s[0]
         finally:
             del self._questions[number]
         if question.answer is None:
@@ -183,11 +192,11 @@ class BusDoor:
 
     def _take_answer(self, message: Message) -> None:
         question = self._questions.get(message.correlation)
-        if question is None or question.arrived.is_set():
+        if question is None or question.answer is not None:
             return
         try:
             question.answer = Answer.decode(self._seal.open(message.topic, message.payload))
         except (NotSealed, InvalidMessage) as error:
             log.error("answer dropped", topic=message.topic, reason=str(error))
             return
-        question.arrived.set()
+        question.changed.set()
