@@ -58,3 +58,7 @@ def test_a_text_put_right_while_a_listing_was_under_way_is_none_that_waited_for_
 
 def test_the_word_of_a_stage_is_no_trace_of_an_erased_person() -> None:
     assert play_seed(251002279).violations == []
+
+
+def test_a_process_with_the_older_map_may_write_over_an_edit_that_nothing_judges_any_more() -> None:
+    assert play_seed(262004789).violations == []
