@@ -355,8 +355,11 @@ class BusClient:
         lasted_s = time.monotonic() - self._since_s
         self._short = self._short + 1 if lasted_s < SHORT_CONNECTION_S else 0
         taken_over = flags.is_disconnect_packet_from_server and code.value == TAKEN_OVER_CODE
-        if taken_over or self._short >= SHORT_CONNECTIONS:
-            self._fall(f"another process connects as {self.options.client_id}: give each its own name ([bus] name)")
+        other = f"another process connects as {self.options.client_id}: give each its own name ([bus] name)"
+        if taken_over:
+            self._fall(other)
+        elif self._short >= SHORT_CONNECTIONS:
+            self._fall(f"the connection is lost again and again: the broker restarts, or {other}")
         elif flags.is_disconnect_packet_from_server:
             self._fall(f"the broker ended the connection: {code}")
         elif self._stands:
