@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import stat
 from pathlib import Path
 
 import pytest
 
 from wanesync.core.errors import ConfigError
-from wanesync.ops.broker.folder import BrokerFolder, Credential, Register, write_file
+from wanesync.ops.broker.folder import BrokerFolder, Credential, Register, find_closed, may_pass, write_file
 from wanesync.ops.broker.mosquitto import Identity, Release
 
 REGISTER = Register(Release.V2_0, Identity.BOTH, ("localhost",), 8883, "mosquitto")
@@ -55,6 +57,34 @@ def test_files_have_the_modes_of_those_who_read_them(tmp_path: Path) -> None:
     assert mode_of(folder.part("queue") / "password") == 0o600
     assert mode_of(folder.server / "key.pem") == 0o640
     assert mode_of(folder.revoked) == 0o644
+
+
+def test_a_folder_above_that_the_broker_cannot_pass_is_named(tmp_path: Path) -> None:
+    me, other = pwd.getpwuid(os.geteuid()).pw_name, pwd.getpwnam("nobody").pw_name
+    closed = tmp_path / "etc"
+    closed.mkdir()
+    # Folders above that of the test are its user's only.
+    assert find_closed(closed / "broker", other) in tmp_path.parents
+    assert find_closed(closed / "broker", "nonesuch") is None
+    assert find_closed(closed / "broker", me) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "groups", "passes"),
+    [
+        (0o750, 1, [7], False),
+        (0o751, 1, [7], True),
+        (0o750, 1, [7, 5], True),
+        (0o701, 1, [5], False),
+        (0o700, 4, [7], True),
+        (0o600, 0, [0], True),
+    ],
+)
+def test_who_may_pass_a_folder_is_decided_as_by_the_system(
+    mode: int, uid: int, groups: list[int], *, passes: bool
+) -> None:
+    found = os.stat_result((mode, 0, 0, 0, 4, 5, 0, 0, 0, 0))
+    assert may_pass(found, uid, groups) is passes
 
 
 def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:

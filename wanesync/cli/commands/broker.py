@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from wanesync.cli.context import AsJson, Yes
 from wanesync.core.errors import ConfigError
 from wanesync.ops.broker.certificates import KeyPair, utc_now
-from wanesync.ops.broker.folder import BrokerFolder, Register
+from wanesync.ops.broker.folder import BrokerFolder, Register, find_closed
 from wanesync.ops.broker.limits import HANDLERS, MAX_BODY_BYTES, BrokerLimits
 from wanesync.ops.broker.mosquitto import (
     PROGRAM,
@@ -90,6 +91,9 @@ def broker_config(
     )
     register = write_broker(BrokerFolder(folder, user), setup, utc_now())
     _show_written(folder, register, as_json=as_json)
+    closed = find_closed(folder, user) if at is None and os.geteuid() == 0 else None
+    if closed is not None:
+        print_line(f"{user} cannot pass {closed}, and the broker will not start: chmod o+x {closed}", error=True)
 
 
 def _read_given(ca: Path | None, certificate: Path | None, key: Path | None) -> GivenServer | None:

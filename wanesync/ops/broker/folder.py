@@ -9,6 +9,8 @@ import grp
 import json
 import os
 import pwd
+import stat
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -223,6 +225,24 @@ def give_to(path: Path, owner: str, group: str) -> None:
     """Let a file belong to a user and a group that exist here; only root can, and for others it stays as it is."""
     if os.geteuid() == 0:
         os.chown(path, _user_id(owner), _group_id(group))
+
+
+def find_closed(folder: Path, user: str) -> Path | None:
+    """Return the first folder above this one through which a user may not pass; None for a user that is not here."""
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    groups = os.getgrouplist(user, account.pw_gid)
+    above = reversed(folder.absolute().parents)
+    return next((one for one in above if not may_pass(one.stat(), account.pw_uid, groups)), None)
+
+
+def may_pass(found: os.stat_result, uid: int, groups: Sequence[int]) -> bool:
+    """Return whether a user of some groups may pass a folder."""
+    if uid in (0, found.st_uid):
+        return uid == 0 or bool(found.st_mode & stat.S_IXUSR)
+    return bool(found.st_mode & (stat.S_IXGRP if found.st_gid in groups else stat.S_IXOTH))
 
 
 def _user_id(name: str) -> int:
