@@ -23,7 +23,6 @@ from wanesync.adapters.http_answers import (
     check_content_type,
     read_body,
 )
-from wanesync.adapters.http_connection import use_fast_connections
 from wanesync.adapters.json_values import parse
 from wanesync.adapters.network import NetworkPolicy, Redirected, check_target, open_manager
 from wanesync.core.ports import ApiKey
@@ -59,7 +58,6 @@ class PooledClient(stripe.HTTPClient):
         if isinstance(manager, urllib3.ProxyManager):
             self._send: Callable[..., urllib3.BaseHTTPResponse] = manager.urlopen
         else:
-            use_fast_connections(manager)
             pool, parts = manager.connection_from_url(address), urlsplit(address)
             origin = f"{parts.scheme}://{parts.netloc}"
             self._send = lambda method, url, **options: pool.urlopen(method, url.removeprefix(origin), **options)
