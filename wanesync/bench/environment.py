@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from wanesync.accounts import PORTAL
 from wanesync.bench import BenchFailed
@@ -143,20 +144,36 @@ class Limits:
     latency_ms: tuple[float, float] = (150, 400)
 
 
+class Server(Protocol):
+    """What a benchmark needs of the processes that receive webhooks."""
+
+    def check(self) -> None:
+        """Raise ChildFailed when one has ended."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU so far."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A running installation after the first reconcile. ``killed_cpu_s``: CPU of the workers that were killed."""
+    """A running installation after the first reconcile. ``killed_cpu_s``: CPU of the workers that were killed.
+
+    ``server``: what receives webhooks, one process or several.
+    """
 
     environment: Environment
     sandbox: Sandbox
     measured: dict[str, MeasuredStandIn]
-    server: ChildProcess
+    server: Server
     workers: list[ChildProcess]
     killed_cpu_s: list[float] = field(default_factory=list)
 
     def check(self) -> None:
         """Raise ChildFailed when a process has ended."""
-        for program in (self.server, *self.workers):
+        self.server.check()
+        for program in self.workers:
             program.check()
 
 

@@ -177,14 +177,20 @@ def measure(  # noqa: PLR0913 - what a burst consists of, and what disturbs it
     arrivals.create_buyers()
     overrides = {"sync__target_s": str(NO_TARGET_S)} if first_come else {}
     with run_everything(sandbox, database, limits, workers, **overrides) as running:
-        for stand_in in sandbox.machines.values():
-            stand_in.set_faults(failures.faults)
-        cpu = _CpuUsage(running)
-        run = _Run(running, arrivals, JournalObserver(arrivals, clock_ms()), limits, FailureInjector(failures, running))
-        run.carry_out()
-        figures = _figures(run) | cpu.figures(load)
-        figures |= {"at_rest": wait_until_idle(running, IDLE_S), **count_wrong(arrivals), "extra_records": _extra(run)}
-        figures["machine"] = describe_machine(running.environment.database)
+        return measure_running(running, arrivals, limits, failures)
+
+
+def measure_running(running: Running, arrivals: Arrivals, limits: Limits, failures: Failures) -> BurstResult:
+    """Run one burst through an installation that runs already; its buyers exist on both sides."""
+    load = arrivals.load
+    for stand_in in running.sandbox.machines.values():
+        stand_in.set_faults(failures.faults)
+    cpu = _CpuUsage(running)
+    run = _Run(running, arrivals, JournalObserver(arrivals, clock_ms()), limits, FailureInjector(failures, running))
+    run.carry_out()
+    figures = _figures(run) | cpu.figures(load)
+    figures |= {"at_rest": wait_until_idle(running, IDLE_S), **count_wrong(arrivals), "extra_records": _extra(run)}
+    figures["machine"] = describe_machine(running.environment.database)
     spans = run.observer.spans
     contacts, charges, addresses = spans(arrivals.contacts), spans(arrivals.charges), spans(arrivals.addresses)
     return BurstResult(figures, contacts, charges, addresses, load, limits)
