@@ -30,7 +30,7 @@ from tests.support.make_asyncapi import MESSAGES, PLACE, build, find_channels, r
 from tests.support.mosquitto import Mosquitto
 from wanesync.bus import topics
 from wanesync.bus.client import BusOptions, Message
-from wanesync.bus.envelope import Seal
+from wanesync.bus.envelope import Seal, bind_exchange
 from wanesync.bus.topics import Verb, may
 from wanesync.bus.work_listener import WorkListener
 from wanesync.core.jobs import DeadClass, JobKind, JobReport, JobRequest
@@ -117,7 +117,10 @@ def check(messages: list[Message]) -> None:
     for message in messages:
         (address,) = [one for one in channels if topics.matches(one, message.topic)]
         seen.add(address)
-        head = seal.open(message.topic, message.payload).partition(b"\n")[0]
+        exchange = b""
+        if message.topic.startswith(("wane/in/", "wane/answer/")):
+            exchange = bind_exchange(message.correlation, message.response_topic)
+        head = seal.open(message.topic, message.payload, exchange).partition(b"\n")[0]
         jsonschema.validate(json.loads(head), MESSAGES[channels[address]]["payload"])
     assert set(channels) - seen == set()
 

@@ -23,6 +23,7 @@ from tests.support.bus_parts import (
 from tests.support.mosquitto import Mosquitto
 from tests.support.web_door import PUBLIC_URL, change, sign_hubspot
 from wanesync.bus.client import BusUnavailable
+from wanesync.bus.envelope import bind_exchange
 from wanesync.bus.messages import Answer, Incoming, Kind, Status
 from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature
 from wanesync.core.model import Side
@@ -98,7 +99,8 @@ def test_a_message_without_an_answer_is_sent_again_with_the_same_number(mosquitt
         first, second = listener.messages[:2]
         assert (first.correlation, first.payload) == (second.correlation, second.payload)
         topic, queue = second.response_topic, part_seal(Role.QUEUE)
-        for payload in (b"forged", queue.seal(topic, b"{}"), queue.seal(topic, Answer(Status.STORED, 1).encode())):
+        stored, mine = Answer(Status.STORED, 1).encode(), bind_exchange(second.correlation)
+        for payload in (b"forged", queue.seal(topic, b"{}", mine), queue.seal(topic, stored, mine)):
             listener.client.publish(topic, payload, correlation=second.correlation)
         asking.join(5)
         assert not asking.is_alive()
@@ -115,6 +117,37 @@ def test_a_message_that_no_queue_process_has_subscribed_for_is_sent_again_at_onc
         with running_queue(make_queue(mosquitto.url, bus_store)):
             asking.join(5)
     assert answered == [1]
+
+
+def test_the_broker_cannot_give_an_older_answer_to_another_question(mosquitto: Mosquitto, bus_store: Store) -> None:
+    """A broker sees correlation data and topics: it must not make a handler say that a webhook is stored."""
+    answers, questions = "wane/answer/hubspot-handler/hubspot-handler-one", "wane/in/hubspot"
+    door, failures = make_door(mosquitto.url, timeout_s=2.2), list[BaseException]()
+
+    def ask() -> None:
+        try:
+            accept_contact(door, 2)
+        except BusUnavailable as error:
+            failures.append(error)
+
+    with listening(mosquitto.url, answers, questions) as listener, connected(door):
+        with running_queue(make_queue(mosquitto.url, bus_store)):
+            assert accept_contact(door, 1) == 1
+            listener.await_count(2)
+        question, old = sorted(listener.messages, key=lambda message: message.topic == answers)
+        asking = threading.Thread(target=ask)
+        asking.start()
+        listener.await_count(3)
+        # Neither an older answer nor an older question in the place of the new one makes it a success.
+        number = listener.messages[2].correlation
+        listener.client.publish(answers, old.payload, correlation=number)
+        listener.client.publish(questions, question.payload, response_topic=answers, correlation=number)
+        asking.join(5)
+        assert [str(error) for error in failures] == ["the queue did not answer in time"]
+        listener.client.publish(questions, question.payload, response_topic=f"{answers}2", correlation=b"x")
+        with running_queue(make_queue(mosquitto.url, bus_store)):
+            assert accept_contact(door, 3) == 1
+    assert count_events(bus_store) == 3
 
 
 def test_no_message_can_be_read_and_none_shows_a_value(mosquitto: Mosquitto, bus_store: Store) -> None:

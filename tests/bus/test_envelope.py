@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
 
 from wanesync.bus import topics
-from wanesync.bus.envelope import OVERHEAD_BYTES, NotSealed, Seal
+from wanesync.bus.envelope import OVERHEAD_BYTES, NotSealed, Seal, bind_exchange
 from wanesync.bus.seal_keys import derive_part_key, make_bus_key
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
@@ -35,6 +36,22 @@ def test_a_message_is_bound_to_its_topic() -> None:
     sealed = queue.seal(topics.work(Side.HUBSPOT, "read"), CONTENT)
     with pytest.raises(NotSealed, match="altered, or moved"):
         queue.open(topics.work(Side.HUBSPOT, "update"), sealed)
+
+
+def test_a_question_is_bound_to_its_number_and_response_topic_and_an_answer_to_its_number() -> None:
+    seal = Seal([KEY])
+    exchanges = [
+        bind_exchange(b"1", "a"),
+        bind_exchange(b"2", "a"),
+        bind_exchange(b"1", "b"),
+        bind_exchange(b"1a"),
+        b"",
+    ]
+    for given, other in itertools.permutations(exchanges, 2):
+        sealed = seal.seal(TOPIC, CONTENT, given)
+        assert seal.open(TOPIC, sealed, given) == CONTENT
+        with pytest.raises(NotSealed, match="or question"):
+            seal.open(TOPIC, sealed, other)
 
 
 def test_every_flipped_bit_is_detected() -> None:

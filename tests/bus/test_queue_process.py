@@ -67,7 +67,12 @@ def test_a_message_that_comes_twice_counts_once(mosquitto: Mosquitto, bus_store:
 
 def test_what_is_not_sealed_is_dropped_and_the_next_is_stored(mosquitto: Mosquitto, bus_store: Store) -> None:
     with running_queue(make_queue(mosquitto.url, bus_store)) as process, listening(mosquitto.url) as sender:
-        for payload in (b"", b"forged", sealed(7)[:-1], part_seal(Role.HUBSPOT_HANDLER).seal(TOPIC, b"{}")):
+        for payload in (
+            b"",
+            b"forged",
+            sealed(7)[:-1],
+            part_seal(Role.HUBSPOT_HANDLER).seal(TOPIC, b"{}"),
+        ):
             sender.client.publish(TOPIC, payload)
         sender.client.publish("wane/in/salesforce", sealed(7))
         sender.client.publish(TOPIC, sealed(8))

@@ -23,11 +23,13 @@ from tests.support.bus_parts import (
 from tests.support.mosquitto import Mosquitto
 from tests.support.web_door import change
 from wanesync.bus import topics
-from wanesync.bus.client import BusUnavailable
+from wanesync.bus.client import BusUnavailable, Message
+from wanesync.bus.envelope import bind_exchange
 from wanesync.bus.messages import Answer, Incoming, Kind, Status
 from wanesync.core.model import Side
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
+from wanesync.web.door_test import DoorMessage
 
 pytestmark = pytest.mark.slow
 
@@ -92,3 +94,38 @@ def test_an_answer_that_cannot_be_sent_is_left_out(
 
 def test_an_answer_says_no_more_than_what_became_of_it() -> None:
     assert Answer(Status.STORED, 3).encode() == b'{"status":"stored","new":3}'
+
+
+def test_a_message_that_cannot_be_stored_is_given_up_and_answered_on_no_other_topic(
+    mosquitto: Mosquitto, bus_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would come again and again, and hold up the side once the broker waits for as many acknowledgements."""
+    process, topic = make_queue(mosquitto.url, bus_store), topics.incoming(Side.HUBSPOT)
+    acknowledged, seal = threading.Semaphore(0), part_seal(Role.HUBSPOT_HANDLER)
+    client = process.sides[Side.HUBSPOT].client
+    acknowledge = client.acknowledge
+
+    def count(message: Message) -> None:
+        acknowledge(message)
+        acknowledged.release()
+
+    monkeypatch.setattr(client, "acknowledge", count)
+    content = Incoming(Kind.BEAT, 1, process="x").encode()
+    test = {"kind": "test", "arrived_ms": 1, "counts": [], "process": "", "started_ms": 0, "test": {"nonce": [1]}}
+    fields: dict[str, list[str]] = {name: [] for name in DoorMessage.__slots__}
+    odd = [
+        json.dumps(test | {"test": fields}).encode(),
+        json.dumps(test | {"kind": "beat", "counts": [["hubspot", "signature", -(10**9)]]}).encode(),
+        json.dumps(test | {"kind": "beat", "process": "x", "started_ms": 2**63}).encode(),
+    ]
+    reply = "wane/control/pause"
+    with listening(mosquitto.url, reply) as listener, running_queue(process):
+        for one in [*odd, content]:
+            exchange = bind_exchange(b"7", reply)
+            sealed = seal.seal(topic, one, exchange)
+            listener.client.publish(topic, sealed, response_topic=reply, correlation=b"7")
+        for _ in range(len(odd) + 1):
+            assert acknowledged.acquire(timeout=WAIT_S)
+        with connected(make_door(mosquitto.url)) as door:
+            assert accept_contact(door, 7) == 1
+        assert listener.messages == []

@@ -140,6 +140,16 @@ class Listener:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.messages) >= count, timeout_s), len(self.messages)
 
+    def await_correlation(self, topic: str, correlation: bytes, timeout_s: float = WAIT_S) -> list[bytes]:
+        """Wait until a message on a topic has this correlation data; returns those of all messages on the topic."""
+
+        def find() -> list[bytes]:
+            return [message.correlation for message in self.messages if message.topic == topic]
+
+        with self._changed:
+            assert self._changed.wait_for(lambda: correlation in find(), timeout_s), topic
+            return find()
+
 
 @contextmanager
 def listening(url: str, *wanted: str, name: str = "listener") -> Iterator[Listener]:

@@ -18,7 +18,8 @@ Node = dict[str, Any]
 """A part of a YAML document."""
 SEALED = (
     "On the wire every payload is sealed: version (1 byte), key id (4), nonce (12), then AES-256-GCM with the topic as "
-    f"associated data, {OVERHEAD_BYTES} bytes more than the JSON described here."
+    f"associated data, {OVERHEAD_BYTES} bytes more than the JSON described here. A webhook and its answer are bound to "
+    "the correlation data as well, and the webhook to its response topic."
 )
 TEXT: Node = {"type": "string"}
 COUNT: Node = {"type": "integer", "minimum": 0}

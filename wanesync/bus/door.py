@@ -16,7 +16,7 @@ import structlog
 
 from wanesync.bus import topics
 from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
-from wanesync.bus.envelope import NotSealed, Seal
+from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
 from wanesync.bus.messages import Answer, Counts, Incoming, InvalidMessage, Kind, Status
 from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature, StaleSignature
 from wanesync.core.model import Side
@@ -164,7 +164,7 @@ class BusDoor:
             raise BusUnavailable(self.client.trouble)
         number, question = secrets.token_bytes(16), _Question()
         self._questions[number] = question
-        payload = self._seal.seal(self._topic, incoming.encode())
+        payload = self._seal.seal(self._topic, incoming.encode(), bind_exchange(number, self._answer_topic))
         try:
             pauses_s = [*REPEAT_AFTER_S, timeout_s]
             while (left_s := deadline_s - time.monotonic()) > 0:
@@ -195,7 +195,8 @@ class BusDoor:
         if question is None or question.answer is not None:
             return
         try:
-            question.answer = Answer.decode(self._seal.open(message.topic, message.payload))
+            content = self._seal.open(message.topic, message.payload, bind_exchange(message.correlation))
+            question.answer = Answer.decode(content)
         except (NotSealed, InvalidMessage) as error:
             log.error("answer dropped", topic=message.topic, reason=str(error))
             return

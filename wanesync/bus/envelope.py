@@ -1,7 +1,7 @@
 """Seals messages with AES-256-GCM: the topic is the associated data, and each direction has a key of its own.
 
-A broker, or a part whose rights it grants by mistake, can neither read a message nor move it to another topic. The
-shape: version (1 byte) | key id (4) | nonce (12) | ciphertext and tag.
+A broker, or a part whose rights it grants by mistake, can neither read a message nor move it to another topic, nor
+give an answer to another question. The shape: version (1 byte) | key id (4) | nonce (12) | ciphertext and tag.
 """
 
 from __future__ import annotations
@@ -38,16 +38,19 @@ class Seal:
         self._newest = sets[0].id.encode()
         self._boxes = {one.id.encode(): _boxes(one) for one in sets}
 
-    def seal(self, topic: str, content: bytes) -> bytes:
-        """Seal a content for a topic. Raises ``ConfigError`` if this part has no key for it."""
+    def seal(self, topic: str, content: bytes, exchange: bytes = b"") -> bytes:
+        """Seal a content for a topic. Raises ``ConfigError`` if this part has no key for it.
+
+        ``exchange``: of a question or an answer, what it is bound to besides (``bind_exchange``).
+        """
         box = self._boxes[self._newest].get(direction_of(topic))
         if box is None:
             raise ConfigError([f"bus.seal_key: is the key of another part: it does not seal {topic}"])
         nonce = os.urandom(12)
-        return _VERSION + self._newest + nonce + box.encrypt(nonce, content, _bind(topic, self._newest))
+        return _VERSION + self._newest + nonce + box.encrypt(nonce, content, _bind(topic, self._newest, exchange))
 
-    def open(self, topic: str, sealed: bytes) -> bytes:
-        """Return the content of a message that came on a topic. Raises ``NotSealed``."""
+    def open(self, topic: str, sealed: bytes, exchange: bytes = b"") -> bytes:
+        """Return the content of a message that came on a topic, in an exchange. Raises ``NotSealed``."""
         key_id = sealed[1:5]
         try:
             box = self._boxes.get(key_id, {}).get(direction_of(topic))
@@ -56,14 +59,24 @@ class Seal:
         if box is None or sealed[:1] != _VERSION or len(sealed) < OVERHEAD_BYTES:
             raise NotSealed("a message is not sealed with a key of this part: compare [bus] seal_key of both parts")
         try:
-            return box.decrypt(sealed[5:_HEAD], sealed[_HEAD:], _bind(topic, key_id))
+            return box.decrypt(sealed[5:_HEAD], sealed[_HEAD:], _bind(topic, key_id, exchange))
         except InvalidTag:
-            raise NotSealed("a message was altered, or moved from another topic") from None
+            raise NotSealed("a message was altered, or moved from another topic or question") from None
 
 
 def _boxes(keys: KeySet) -> dict[Direction, AESGCM]:
     return {direction: AESGCM(key) for direction, key in keys.keys.items()}
 
 
-def _bind(topic: str, key_id: bytes) -> bytes:
-    return topic.encode() + b"|" + key_id
+def bind_exchange(correlation: bytes, response_topic: str = "") -> bytes:
+    """Return what a question and its answer are bound to, so that an older answer of the broker is none to a new one.
+
+    ``response_topic``: of a question; an answer has it as its topic. Nothing for a message that wants no answer.
+    """
+    if not correlation and not response_topic:
+        return b""
+    return b"%d:%b%b" % (len(correlation), correlation, response_topic.encode())
+
+
+def _bind(topic: str, key_id: bytes, exchange: bytes) -> bytes:
+    return b"|".join((topic.encode(), key_id, exchange))

@@ -18,6 +18,8 @@ from wanesync.core.model import Side
 from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.web.door_test import DoorMessage, Verdict
 
+MAX_NUMBER = 2**53
+"""Numbers of a message are below it: those of times and counts are, and every database has room for their sums."""
 MAX_IDS = 100
 """Ids of jobs in one message; what wakes a worker needs none of them."""
 
@@ -219,4 +221,6 @@ def _texts(value: object) -> dict[str, str]:
 def _number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError
+    if not 0 <= value < MAX_NUMBER:
+        raise ValueError
     return value

@@ -19,11 +19,12 @@ import structlog
 
 from wanesync.bus import topics
 from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
-from wanesync.bus.envelope import NotSealed, Seal
+from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
 from wanesync.bus.messages import Answer, Incoming, InvalidMessage, Kind, Status
 from wanesync.bus.topics import Report
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged, InvalidPayload
 from wanesync.core.model import Side
+from wanesync.core.roles import HANDLERS
 from wanesync.ops.alarms import WEB
 from wanesync.sync.intake import Intake
 from wanesync.web.door_test import Verdict, is_expected, store_seen
@@ -108,7 +109,8 @@ class SideQueue:
 
     def _handle(self, message: Message) -> None:
         try:
-            incoming = Incoming.decode(self.seal.open(message.topic, message.payload))
+            exchange = bind_exchange(message.correlation, message.response_topic)
+            incoming = Incoming.decode(self.seal.open(message.topic, message.payload, exchange))
         except (NotSealed, InvalidMessage) as error:
             self._note_drop(message, error)
             self.client.acknowledge(message)
@@ -140,7 +142,21 @@ class SideQueue:
         log.error("messages dropped", topic=message.topic, reason=str(error), messages=number)
 
     def _take(self, incoming: Incoming) -> Answer:
-        """Carry out one message; raises ``DatabaseUnavailable`` if it is to be tried again."""
+        """Carry out one message; one that cannot be is given up, so that it does not come again and again.
+
+        Raises ``DatabaseUnavailable`` if it is to be tried again, and ``FieldMapChanged``.
+        """
+        try:
+            return self._carry_out(incoming)
+        except InvalidPayload as error:
+            return Answer(Status.INVALID, reason=str(error))
+        except (DatabaseUnavailable, FieldMapChanged):
+            raise
+        except Exception as error:  # noqa: BLE001 - its sender repeats it, and sees a refusal each time
+            log.error("message not stored", side=self.side, kind=incoming.kind, error=type(error).__name__)
+            return Answer(Status.UNAVAILABLE)
+
+    def _carry_out(self, incoming: Incoming) -> Answer:
         if incoming.kind is Kind.BEAT:
             self.store.run(partial(_note_handler, incoming=incoming))
             return Answer(Status.STORED)
@@ -150,15 +166,7 @@ class SideQueue:
         received_ms = min(incoming.arrived_ms, now_ms + MAX_CLOCK_LEAD_MS)
         if received_ms < now_ms - MAX_AGE_MS:
             received_ms = now_ms
-        try:
-            return Answer(Status.STORED, self.intake.store_verified(self.side, incoming.body, received_ms))
-        except InvalidPayload as error:
-            return Answer(Status.INVALID, reason=str(error))
-        except DatabaseUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - its sender repeats it, and sees a refusal each time
-            log.error("webhook not stored", side=self.side, error=type(error).__name__)
-            return Answer(Status.UNAVAILABLE)
+        return Answer(Status.STORED, self.intake.store_verified(self.side, incoming.body, received_ms))
 
     def _take_test(self, incoming: Incoming) -> Answer:
         test = incoming.test
@@ -170,8 +178,12 @@ class SideQueue:
     def _answer(self, message: Message, answer: Answer) -> None:
         if not message.response_topic:
             return
+        if not topics.matches(topics.answer(HANDLERS[self.side], topics.WILDCARD), message.response_topic):
+            # This process may publish far more than the handler that names the topic.
+            log.error("answer not sent", side=self.side, reason="its topic is none of a handler of this side")
+            return
         try:
-            payload = self.seal.seal(message.response_topic, answer.encode())
+            payload = self.seal.seal(message.response_topic, answer.encode(), bind_exchange(message.correlation))
             self.client.publish(
                 message.response_topic, payload, correlation=message.correlation, expiry_s=ANSWER_EXPIRY_S
             )
