@@ -10,7 +10,7 @@ import pytest
 from tests.support.bus_parts import WAIT_S, listening, part_seal
 from tests.support.mosquitto import Mosquitto
 from wanesync.bus import topics
-from wanesync.bus.client import BusOptions, BusUnavailable
+from wanesync.bus.client import BusOptions, BusUnavailable, Message
 from wanesync.bus.messages import Change, Done, Work
 from wanesync.bus.topics import Control, Report, WorkAction
 from wanesync.bus.work_listener import WorkListener
@@ -51,6 +51,26 @@ def test_a_message_ends_the_wait_for_work_and_a_forged_one_does_not(mosquitto: M
             assert refreshed.acquire(timeout=WAIT_S)
     finally:
         listener.stop()
+
+
+def test_any_number_of_changed_limits_is_one_read_at_a_time(mosquitto: Mosquitto, bus_store: Store) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def refresh() -> None:
+        begun.release()
+        assert go_on.wait(WAIT_S)
+
+    options = BusOptions(mosquitto.url, topics.client_id(Role.STRIPE_WORKER, "one"))
+    listener = WorkListener(bus_store, STRIPE, part_seal(Role.STRIPE_WORKER), options, refresh)
+    topic = topics.control(Control.LIMITS)
+    message = Message(topic, part_seal(Role.QUEUE).seal(topic, Change(["stripe"]).encode()))
+    for _ in range(100):
+        listener._receive(message)
+    assert begun.acquire(timeout=WAIT_S)
+    assert len([thread for thread in threading.enumerate() if thread.name == "refresh-limits"]) <= 2
+    listener._receive(message)
+    go_on.set()
+    assert begun.acquire(timeout=WAIT_S)
 
 
 def test_how_each_job_ended_is_reported_after_its_commit(mosquitto: Mosquitto, bus_store: Store) -> None:

@@ -41,6 +41,8 @@ class WorkListener:
     options: BusOptions
     refresh: Callable[[], None]
     client: BusClient = field(init=False)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _is_refresh_due: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         """Make the client; it connects in ``start``."""
@@ -59,10 +61,12 @@ class WorkListener:
         self.client.stop()
 
     def _refresh(self) -> None:
-        try:
-            self.refresh()
-        except DatabaseUnavailable as error:
-            log.warning("limits not read", reason=str(error))
+        with self._turn:
+            self._is_refresh_due.clear()
+            try:
+                self.refresh()
+            except DatabaseUnavailable as error:
+                log.warning("limits not read", reason=str(error))
 
     def report(self, reports: Sequence[JobReport]) -> None:
         """Publish how jobs ended; what cannot be sent now is left out."""
@@ -88,6 +92,8 @@ class WorkListener:
         except NotSealed as error:
             log.error("message dropped", topic=message.topic, reason=str(error))
             return
-        if message.topic == topics.control(Control.LIMITS):
+        if message.topic == topics.control(Control.LIMITS) and not self._is_refresh_due.is_set():
+            # One thread reads, one more waits for its turn: any number of messages may come meanwhile.
+            self._is_refresh_due.set()
             threading.Thread(target=self._refresh, name="refresh-limits", daemon=True).start()
         self.store.wake_workers()
