@@ -57,6 +57,17 @@ def test_a_command_that_gives_no_secret_is_named_in_one_line(tmp_path: Path, wri
     assert text in refusal(written, tmp_path)
 
 
+def test_a_program_that_a_command_left_behind_cannot_hold_it_up(tmp_path: Path) -> None:
+    """It has a group of its own, and the output open: a refresh would wait for it for ever."""
+    left = "import subprocess,sys; print(subprocess.Popen([sys.executable, '-c', WAITS], start_new_session=True).pid)"
+    script = left.replace("WAITS", "'import time; time.sleep(30)'")
+    (tmp_path / "leaves.py").write_text(f"{script}\nopen('pid', 'w').write('x')\n")
+    began_s = time.monotonic()
+    assert "did not end within 1 s" in refusal(f"{sys.executable} leaves.py", tmp_path, 1)
+    assert (tmp_path / "pid").exists()
+    assert time.monotonic() - began_s < 15
+
+
 def test_a_command_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> None:
     began = time.monotonic()
     assert "did not end within 0.3 s" in refusal("sh -c 'sleep 60 & sleep 60'", tmp_path, 0.3)

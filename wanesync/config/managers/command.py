@@ -8,13 +8,16 @@ quote a secret.
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from wanesync.config.managers.contents import MAX_SECRET_BYTES, read_content
 from wanesync.core.errors import ConfigError
@@ -60,7 +63,7 @@ def run_command(written: str, env: Mapping[str, str], folder: Path, timeout_s: f
     except OSError as error:
         advice = "install it, or write its whole path"
         raise ConfigError([f"{shown} cannot be run ({error.strerror}): {advice}"]) from None
-    overdue = threading.Event()
+    overdue, until_s = threading.Event(), time.monotonic() + timeout_s
 
     def end() -> None:
         overdue.set()
@@ -71,8 +74,10 @@ def run_command(written: str, env: Mapping[str, str], folder: Path, timeout_s: f
     timer.start()
     with process:
         try:
-            output = process.stdout.read(MAX_SECRET_BYTES + 1) if process.stdout else b""
-            if len(output) <= MAX_SECRET_BYTES:
+            output = _read_output(process.stdout, until_s) if process.stdout else b""
+            if output is None:
+                overdue.set()
+            elif len(output) <= MAX_SECRET_BYTES:
                 # Not reaped yet, so that its number still is that of its group.
                 os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         finally:
@@ -80,12 +85,30 @@ def run_command(written: str, env: Mapping[str, str], folder: Path, timeout_s: f
             timer.join()
             _kill_group(process)
         code = process.wait()
-    if overdue.is_set():
+    if output is None or overdue.is_set():
         raise ConfigError([f"{shown} did not end within {timeout_s:g} s: {ADVICE}"])
     if code and len(output) <= MAX_SECRET_BYTES:
         how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
         raise ConfigError([f"{shown} {how}: {ADVICE}"])
     return read_content(shown, output)
+
+
+def _read_output(source: IO[bytes], until_s: float) -> bytes | None:
+    """Return what a command writes until it closes its output; None if that takes too long.
+
+    A program that the command left behind may hold its output open, in a group of its own that is not killed.
+    """
+    number, output = source.fileno(), bytearray()
+    waiting = select.poll()
+    waiting.register(number, select.POLLIN)
+    while len(output) <= MAX_SECRET_BYTES:
+        if not waiting.poll(max(0.0, until_s - time.monotonic()) * 1000):
+            return None
+        part = os.read(number, MAX_SECRET_BYTES)
+        if not part:
+            break
+        output += part
+    return bytes(output)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
