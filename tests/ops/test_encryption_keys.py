@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from wanesync.ops.encryption_keys import (
     write_new_key,
 )
 from wanesync.store import Store, make_key, open_store
-from wanesync.store.key_source import FileKeys, create_key_file
+from wanesync.store.key_source import FileKeys, create_key_file, read_entries
 from wanesync.store.tables.sealed_rows import SEALED_TABLES
 
 
@@ -78,6 +79,25 @@ def test_no_process_encrypts_with_a_key_before_all_have_it(opened: Opener, key_f
         beat(one, "one")
     assert wait_until_used(opened(), no_wait, 0).complete
     assert opened().encryption.sealing == new
+
+
+def test_a_key_that_is_still_to_encrypt_is_not_removed(opened: Opener, key_file: Path) -> None:
+    """A process may begin to encrypt with it right after the rows were counted."""
+    one, two = opened(), opened()
+    beat(one, "one")
+    beat(two, "two")
+    new = add_key(key_file)
+    beat(one, "one")
+    report = read_report(one, no_wait)
+    assert report.removable == []
+    with pytest.raises(GuardError, match="in use"):
+        remove_key(key_file, new, report)
+
+
+def test_of_two_rotations_at_once_both_keys_stay(key_file: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        added = list(pool.map(lambda _: add_key(key_file), range(12)))
+    assert {entry[:4] for entry in read_entries(key_file)} == {"old1", *added}
 
 
 def test_a_ciphertext_of_an_unknown_key_makes_a_process_read_the_keys_again(opened: Opener, key_file: Path) -> None:

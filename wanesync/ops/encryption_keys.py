@@ -15,7 +15,7 @@ from pathlib import Path
 from wanesync.core.errors import ConfigError, GuardError, NotFound
 from wanesync.store.database import Store, Tx
 from wanesync.store.encryption import make_key
-from wanesync.store.key_source import create_key_file, parse_keys, read_entries, replace_key_file
+from wanesync.store.key_source import changing_key_file, create_key_file, parse_keys, read_entries, replace_key_file
 from wanesync.store.queries import Value
 from wanesync.store.tables.sealed_rows import SEALED_TABLES, RowKey, SealedTable, reseal
 
@@ -37,11 +37,15 @@ POLL_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """One key: whether it is configured, how many processes have it and encrypt with it, and its rows by table."""
+    """One key: whether it is configured, how many processes have it and encrypt with it, and its rows by table.
+
+    ``is_next``: it stands before the key that encrypts, and takes its place once every process has it.
+    """
 
     id: str
     configured: bool
     encrypts: bool
+    is_next: bool
     known_to: int
     encrypting: int
     rows: Mapping[str, int]
@@ -65,7 +69,8 @@ class KeysReport:
 
 
 def _is_unused(key: KeyState) -> bool:
-    return key.configured and not key.encrypts and not key.encrypting and not any(key.rows.values())
+    is_used = key.encrypts or key.is_next or key.encrypting or any(key.rows.values())
+    return key.configured and not is_used
 
 
 def _ignore(*_: object) -> None:
@@ -90,7 +95,9 @@ def _describe_key(store: Store, key_id: str, rows: Mapping[str, int], reports: l
     configured = key_id in encryption.key_ids
     name = encryption.name_of(key_id) if configured else ""
     known, encrypting = sum(name in one for one in reports), sum(one[0] == name for one in reports)
-    return KeyState(key_id, configured, key_id == encryption.sealing, known, encrypting, rows)
+    earlier = encryption.key_ids[: encryption.key_ids.index(encryption.sealing)]
+    encrypts, is_next = key_id == encryption.sealing, key_id in earlier
+    return KeyState(key_id, configured, encrypts, is_next, known, encrypting, rows)
 
 
 def count_keys(store: Store, table: SealedTable, wait: Wait, progress: Progress = _ignore) -> Counter[str]:
@@ -149,10 +156,11 @@ def wait_until_used(store: Store, wait: Wait, max_s: float) -> InUse:
 
 def add_key(path: Path) -> str:
     """Put a new key first into a key file, and return its id. Raises ``ConfigError``."""
-    entries = read_entries(path)
-    taken = parse_keys(entries, f"the key file {path}")
-    entry = _make_entry(taken)
-    replace_key_file(path, [entry, *entries])
+    with changing_key_file(path):
+        entries = read_entries(path)
+        taken = parse_keys(entries, f"the key file {path}")
+        entry = _make_entry(taken)
+        replace_key_file(path, [entry, *entries])
     return entry[:4]
 
 
@@ -177,14 +185,15 @@ def remove_key(path: Path | None, key_id: str, report: KeysReport) -> None:
     key = report.find(key_id)
     if key is None or not key.configured:
         raise NotFound(f"there is no key {key_id}: wanesync keys status lists them")
-    if key.encrypts or key.encrypting:
+    if key.encrypts or key.is_next or key.encrypting:
         raise GuardError(f"key {key_id} is in use: make a new one first (wanesync keys rotate)")
     left = {table: count for table, count in key.rows.items() if count}
     if left:
         rows = ", ".join(f"{count:,} in {table}" for table, count in left.items())
         raise GuardError(f"key {key_id} is still needed ({rows}): run wanesync keys rewrap first")
     if path is not None:
-        replace_key_file(path, [entry for entry in read_entries(path) if not entry.startswith(f"{key_id}:")])
+        with changing_key_file(path):
+            replace_key_file(path, [entry for entry in read_entries(path) if not entry.startswith(f"{key_id}:")])
 
 
 # -- rewrap

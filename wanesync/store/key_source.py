@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import os
 import re
 import secrets
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -148,6 +150,24 @@ def create_key_file(path: Path, entry: str) -> None:
         return
     finally:
         draft.unlink()
+
+
+@contextmanager
+def changing_key_file(path: Path) -> Iterator[None]:
+    """Inside, no other command changes a key file: the entry that one adds, the other would not have read.
+
+    A process may encrypt with a new key within seconds. Raises ``ConfigError``.
+    """
+    # The folder is locked: the file is replaced, and a file for the lock alone would be left.
+    try:
+        handle = os.open(path.parent, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError([f"the folder of the key file {path} cannot be opened ({error.strerror})"]) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def replace_key_file(path: Path, entries: Iterable[str]) -> None:
