@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 from anyio import run
 
-from tests.support.bus_parts import BUS_KEY, file_store, make_queue, running_queue
+from tests.support.bus_parts import BUS_KEY, WAIT_S, file_store, make_queue, running_queue
 from tests.support.mosquitto import running
 from tests.support.web_door import PUBLIC_URL, SECRET, change, sign_hubspot
 from wanesync.bus.client import KEEPALIVE_S, STOPPED
@@ -34,6 +35,32 @@ ENV = {
 
 def configured(url: str) -> Config:
     return read_config({**ENV, "WANESYNC_BUS__URL": url})
+
+
+def test_of_many_requests_after_a_pause_one_connects_again_and_the_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that is handed to the connection that ends would be lost, and is sent again a second later only."""
+    door = build_handler_door(configured("mqtt://127.0.0.1:1"))
+    now_s, begun, go_on = 1_000.0, threading.Semaphore(0), threading.Event()
+    door.now_s = lambda: now_s
+    door.prepare_request()
+
+    def connect_again() -> None:
+        begun.release()
+        assert go_on.wait(WAIT_S)
+
+    monkeypatch.setattr(door.door.client, "connect_again", connect_again)
+    now_s += KEEPALIVE_S * 2
+    requests = [threading.Thread(target=door.prepare_request) for _ in range(2)]
+    requests[0].start()
+    assert begun.acquire(timeout=WAIT_S)
+    requests[1].start()
+    requests[1].join(0.1)
+    assert requests[1].is_alive()
+    go_on.set()
+    for request in requests:
+        request.join(WAIT_S)
+    assert not begun.acquire(blocking=False)
+    door.close()
 
 
 def test_it_answers_when_stored_also_after_it_was_frozen(tmp_path: Path) -> None:

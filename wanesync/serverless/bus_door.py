@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from wanesync import bus_wiring
@@ -31,15 +32,18 @@ class HandlerDoor:
     door: BusDoor
     counts: WebhookCounters
     now_s: Callable[[], float] = time.time
+    _guard: threading.Lock = field(default_factory=threading.Lock)
     _used_s: float = 0.0
     _reported_s: float = 0.0
 
     def prepare_request(self) -> None:
         """Connect again after a pause in which the broker gave the connection up: a frozen process sends no signs."""
-        now_s, before_s = self.now_s(), self._used_s
-        self._used_s = now_s
-        if before_s and abs(now_s - before_s) > KEEPALIVE_S:
-            self.door.client.connect_again()
+        # One request connects again, and those that came with it wait: a container answers many at a time.
+        with self._guard:
+            now_s, before_s = self.now_s(), self._used_s
+            self._used_s = now_s
+            if before_s and abs(now_s - before_s) > KEEPALIVE_S:
+                self.door.client.connect_again()
 
     def finish_request(self) -> None:
         """Report the counted outcomes, at most every 10 s."""
