@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.support.certificates import DAY, Authority, Pair
 from wanesync.core.errors import ConfigError
+from wanesync.web import certificate
 from wanesync.web.certificate import ServerCertificate
 
 
@@ -134,6 +135,25 @@ def test_a_renewal_is_taken_and_a_bad_one_leaves_the_old_one(authority: Authorit
     served.refresh()
     assert served.find_trouble() == ""
     assert served.context is not second
+
+
+def test_a_file_that_is_replaced_while_it_is_read_leaves_the_old_one(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the key and its loading a renewal may take it away for a moment."""
+    pair = authority.issue("a.example")
+    served = load(pair)
+    first = served.context
+    renew(pair, authority.issue("a.example", valid_for=90 * DAY))
+    kept = pair.key.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(certificate, "_check_key_file", lambda path: path.unlink())
+        served.refresh()
+    assert served.context is first
+    pair.key.write_bytes(kept)
+    pair.key.chmod(0o600)
+    served.refresh()
+    assert served.context is not first
 
 
 def test_files_that_vanish_leave_the_old_one(authority: Authority) -> None:

@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.certificates import DAY, Authority, Pair
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.ops.alarms import read_alarms
 from wanesync.store import Store, open_store
@@ -177,6 +178,14 @@ def _wait_for(asked: list[int], number: int) -> None:
     while asked[0] < number:
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def test_a_renewal_is_taken_while_the_database_is_unavailable(door: Door, store: Store) -> None:
+    before = door.shown()
+    door.renew(door.authority.issue("127.0.0.1"))
+    with patch.object(store, "sync_clock", side_effect=DatabaseUnavailable("away")):
+        door.server.beat_until(StopAfter(1))
+    assert door.shown() != before
 
 
 def test_a_bad_renewal_raises_an_alarm_until_it_is_mended(door: Door, store: Store) -> None:

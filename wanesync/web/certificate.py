@@ -118,6 +118,10 @@ class ServerCertificate:
             else:
                 text = f"server.key: {self._key} cannot be used ({error.reason or 'no key'}): give its key in PEM form"
             raise ConfigError([text]) from None
+        except OSError as error:
+            # Replaced since it was looked at.
+            text = f"server.key: {self._key} or {self._certificate} cannot be read ({error.strerror})"
+            raise ConfigError([text]) from error
         return _Loaded(context, ends_s)
 
 

@@ -102,10 +102,12 @@ class WebServer:
             return
         name, started_ms = make_id(store.now_ms(), random.SystemRandom()), store.now_ms()
         while True:
+            # Also while the database is unavailable: a certificate ends whatever else is wrong.
+            certificate = self._check_certificate()
             try:
                 store.sync_clock()
                 store.refresh_keys()
-                store.run(partial(_beat, name, started_ms, self._check_certificate()))
+                store.run(partial(_beat, name, started_ms, certificate))
                 self._store_counts(store)
                 self._trouble = ""
             except FieldMapChanged:
