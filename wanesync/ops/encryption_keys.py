@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wanesync.core.errors import ConfigError, GuardError, NotFound
+from wanesync.folder_lock import lock_folder
 from wanesync.store.database import Store, Tx
 from wanesync.store.encryption import make_key
-from wanesync.store.key_source import changing_key_file, create_key_file, parse_keys, read_entries, replace_key_file
+from wanesync.store.key_source import create_key_file, parse_keys, read_entries, replace_key_file
 from wanesync.store.queries import Value
 from wanesync.store.tables.sealed_rows import SEALED_TABLES, RowKey, SealedTable, reseal
 
@@ -156,7 +157,7 @@ def wait_until_used(store: Store, wait: Wait, max_s: float) -> InUse:
 
 def add_key(path: Path) -> str:
     """Put a new key first into a key file, and return its id. Raises ``ConfigError``."""
-    with changing_key_file(path):
+    with lock_folder(path.parent):
         entries = read_entries(path)
         taken = parse_keys(entries, f"the key file {path}")
         entry = _make_entry(taken)
@@ -192,7 +193,7 @@ def remove_key(path: Path | None, key_id: str, report: KeysReport) -> None:
         rows = ", ".join(f"{count:,} in {table}" for table, count in left.items())
         raise GuardError(f"key {key_id} is still needed ({rows}): run wanesync keys rewrap first")
     if path is not None:
-        with changing_key_file(path):
+        with lock_folder(path.parent):
             replace_key_file(path, [entry for entry in read_entries(path) if not entry.startswith(f"{key_id}:")])
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import os
 import re
 import secrets
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -152,31 +150,11 @@ def create_key_file(path: Path, entry: str) -> None:
         draft.unlink()
 
 
-@contextmanager
-def changing_key_file(path: Path) -> Iterator[None]:
-    """Inside, no other command changes a key file: the entry that one adds, the other would not have read.
-
-    A process may encrypt with a new key within seconds. Raises ``ConfigError``.
-    """
-    # The folder is locked: the file is replaced, and a file for the lock alone would be left.
-    try:
-        handle = os.open(path.parent, os.O_RDONLY)
-    except OSError as error:
-        raise ConfigError([f"the folder of the key file {path} cannot be opened ({error.strerror})"]) from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
 def replace_key_file(path: Path, entries: Iterable[str]) -> None:
     """Replaces a key file atomically, with the owner, group and mode it had. Raises ConfigError."""
     found = path.stat()
-    draft = _write_draft(path, entries, stat.S_IMODE(found.st_mode))
+    draft = _write_draft(path, entries, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid))
     try:
-        if (found.st_uid, found.st_gid) != (draft.stat().st_uid, draft.stat().st_gid):
-            os.chown(draft, found.st_uid, found.st_gid)
         draft.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -184,7 +162,8 @@ def replace_key_file(path: Path, entries: Iterable[str]) -> None:
         raise ConfigError([f"the key file {path} cannot be replaced ({error.strerror}): run as its owner"]) from error
 
 
-def _write_draft(path: Path, entries: Iterable[str], mode: int) -> Path:
+def _write_draft(path: Path, entries: Iterable[str], mode: int, owner: tuple[int, int] | None = None) -> Path:
+    """Write a file beside a key file; by its handle alone, because its folder may belong to another user than root."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
         handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -196,8 +175,21 @@ def _write_draft(path: Path, entries: Iterable[str], mode: int) -> Path:
         file.writelines(f"{entry}\n" for entry in entries)
         file.flush()
         os.fsync(file.fileno())
+        try:
+            _give(file.fileno(), owner)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise ConfigError(
+                [f"the key file {path} cannot be replaced ({error.strerror}): run as its owner"]
+            ) from error
         os.fchmod(file.fileno(), mode)
     return draft
+
+
+def _give(handle: int, owner: tuple[int, int] | None) -> None:
+    made = os.fstat(handle)
+    if owner is not None and owner != (made.st_uid, made.st_gid):
+        os.fchown(handle, *owner)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from wanesync.core.errors import ConfigError
+from wanesync.ops.broker import folder
 from wanesync.ops.broker.folder import BrokerFolder, Credential, Register, find_closed, may_pass, write_file
 from wanesync.ops.broker.mosquitto import Identity, Release
 
@@ -101,3 +103,39 @@ def test_a_file_is_replaced_whole_and_what_an_attempt_left_is_removed(tmp_path: 
     write_file(tmp_path / "it", "two", 0o644)
     assert (tmp_path / "it").read_text() == "two"
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def test_a_part_that_puts_a_link_in_the_place_of_its_file_gets_no_other_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root writes into the folders of parts, whose users could name any file of the machine meanwhile."""
+    victim, sync = tmp_path / "victim", os.fsync
+    victim.write_text("root's")
+    victim.chmod(0o600)
+
+    def swap(handle: int) -> None:
+        sync(handle)
+        (tmp_path / ".login.new").unlink()
+        (tmp_path / ".login.new").symlink_to(victim)
+
+    monkeypatch.setattr(os, "fsync", swap)
+    given: list[Path | int] = []
+    monkeypatch.setattr(folder, "give_to", lambda what, *_: given.append(what))
+    write_file(tmp_path / "login", "text", 0o644, "wanesync-queue", "wanesync-queue")
+    assert mode_of(victim) == 0o600
+    assert isinstance(given[0], int)
+
+
+def test_of_two_commands_at_once_neither_writes_back_the_register_of_before(tmp_path: Path) -> None:
+    held = BrokerFolder(tmp_path)
+    held.write_register(REGISTER)
+
+    def rotate(number: int) -> None:
+        with BrokerFolder(tmp_path).changing():
+            held.write_register(held.read_register().add(Credential("queue", number)))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(rotate, range(12)))
+    assert {one.number for one in held.read_register().credentials} == set(range(12))
+    with pytest.raises(ConfigError, match="cannot be opened"), BrokerFolder(tmp_path / "none").changing():
+        pass

@@ -24,7 +24,7 @@ from wanesync.ops.broker.mosquitto import (
     find_program,
     list_plugins,
 )
-from wanesync.ops.broker.setup import BrokerSetup, GivenServer, write_broker
+from wanesync.ops.broker.setup import BrokerSetup, GivenServer, write_locked
 from wanesync.output import print_line
 from wanesync.terminal import make_console, make_table, pluralize, print_json, print_rows
 
@@ -89,7 +89,7 @@ def broker_config(
         limits=BrokerLimits(handlers, max_body_bytes),
         given=_read_given(ca, certificate, key),
     )
-    register = write_broker(BrokerFolder(folder, user), setup, utc_now())
+    register = write_locked(BrokerFolder(folder, user), setup, utc_now())
     _show_written(folder, register, as_json=as_json)
     closed = find_closed(folder, user) if at is None and os.geteuid() == 0 else None
     if closed is not None:
@@ -173,12 +173,13 @@ def rotate_credential(
     from wanesync.bus.broker_control import connect  # noqa: PLC0415 - as above
     from wanesync.ops.broker.credentials import open_broker, rotate, rotate_server  # noqa: PLC0415
 
-    broker = open_broker(folder, connect)
-    if role == SERVER:
-        rotate_server(broker, utc_now())
-        good: list[str] = []
-    else:
-        good = [one.username for one in rotate(broker, role, utc_now()).of(role)]
+    good: list[str] = []
+    with BrokerFolder(folder).changing():
+        broker = open_broker(folder, connect)
+        if role == SERVER:
+            rotate_server(broker, utc_now())
+        else:
+            good = [one.username for one in rotate(broker, role, utc_now()).of(role)]
     if as_json:
         print_json({"role": role, "credentials": good})
     elif role == SERVER:
@@ -206,7 +207,10 @@ def revoke_credential(
     names = ", ".join(one.username for one in chosen)
     if not old and not yes:
         _confirm(f"Revoke {names}, and end their connections?")
-    register = revoke(broker, chosen, utc_now())
+    with BrokerFolder(folder).changing():
+        # Read again: another command may have changed it during the question.
+        broker = open_broker(folder, connect)
+        register = revoke(broker, [one for one in chosen if one in broker.register.credentials], utc_now())
     role = chosen[0].role
     left = [one.username for one in register.of(role)]
     if as_json:

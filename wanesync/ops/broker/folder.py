@@ -11,6 +11,7 @@ import os
 import pwd
 import stat
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.roles import BUS_ROLES
+from wanesync.folder_lock import lock_folder
 from wanesync.ops.broker.access import OPERATOR
 from wanesync.ops.broker.certificates import KeyPair
 from wanesync.ops.broker.mosquitto import PROGRAM, Identity, Release
@@ -139,6 +141,13 @@ class BrokerFolder:
         """The folder of what a role needs."""
         return self.root / "parts" / role
 
+    def changing(self) -> AbstractContextManager[None]:
+        """Inside, no other command changes the register: one that had read it before would write it back as it was.
+
+        Entering raises ``ConfigError``.
+        """
+        return lock_folder(self.root)
+
     def prepare(self) -> None:
         """Make the folders: the broker's group may pass, a part's folder is its own. Raises ``ConfigError``."""
         try:
@@ -214,15 +223,16 @@ def write_file(path: Path, text: str, mode: int, owner: str = "", group: str = "
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        give_to(beside, owner, group)
-        beside.chmod(mode)
+            # By its handle: a part's folder is its own, and it may put a link in the place of the name meanwhile.
+            give_to(file.fileno(), owner, group)
+            os.fchmod(file.fileno(), mode)
         beside.replace(path)
     except OSError as error:
         raise ConfigError([f"{path} cannot be written ({error.strerror}): name another folder"]) from error
 
 
-def give_to(path: Path, owner: str, group: str) -> None:
-    """Let a file belong to a user and a group that exist here; only root can, and for others it stays as it is."""
+def give_to(path: Path | int, owner: str, group: str) -> None:
+    """Let a file, or what a handle leads to, belong to a user and a group that exist here; only root can do that."""
     if os.geteuid() == 0:
         os.chown(path, _user_id(owner), _group_id(group))
 

@@ -68,6 +68,16 @@ class BrokerSetup:
     given: GivenServer | None = None
 
 
+def write_locked(folder: BrokerFolder, setup: BrokerSetup, now: datetime) -> Register:
+    """Do the same while no other command changes the folder. Raises ``ConfigError``."""
+    try:
+        folder.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError([f"{error.filename} cannot be made ({error.strerror}): name another folder"]) from error
+    with folder.changing():
+        return write_broker(folder, setup, now)
+
+
 def write_broker(folder: BrokerFolder, setup: BrokerSetup, now: datetime) -> Register:
     """Write or renew everything in a folder. Raises ``ConfigError``."""
     is_new = not (folder.root / "register.json").exists()
