@@ -25,7 +25,11 @@ LIMIT = 8
 class Intake:
     """Stores one event of each webhook."""
 
+    def __init__(self) -> None:
+        self.headers: list[Mapping[str, str]] = []
+
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
+        self.headers.append(headers)
         return 1
 
 
@@ -35,6 +39,7 @@ class Door:
 
     host: str
     port: int
+    intake: Intake
 
     def connect(self, sent: bytes = b"") -> socket.socket:
         opened = socket.create_connection((self.host, self.port), timeout=10)
@@ -60,10 +65,11 @@ def read_end(opened: socket.socket) -> bytes:
 @pytest.fixture
 def door() -> Iterator[Door]:
     store = open_store("sqlite::memory:", migrate=True)
-    server = WebServer(store, Intake(), WebSettings(max_connections=LIMIT), ("127.0.0.1", 0))
+    intake = Intake()
+    server = WebServer(store, intake, WebSettings(max_connections=LIMIT), ("127.0.0.1", 0))
     server.start()
     address = urlsplit(server.url)
-    yield Door(address.hostname or "", address.port or 0)
+    yield Door(address.hostname or "", address.port or 0, intake)
     server.stop()
     store.close()
 
@@ -128,6 +134,16 @@ def test_a_head_that_is_larger_than_any_senders_is_refused(
         while read_end(opened):  # until it is closed
             pass
     assert door.post() == 200
+
+
+def test_what_follows_the_body_is_no_header(door: Door) -> None:
+    """A proxy in front looks at the head alone, and passes the rest on."""
+    head = b"POST /webhooks/stripe HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"2\r\n{}\r\n0\r\nStripe-Signature: late\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+    for _ in range(2):
+        with door.connect(head + body) as sent:
+            assert sent.recv(1_000).startswith(b"HTTP/1.1 200 ")
+    assert [sorted(headers) for headers in door.intake.headers] == [["host", "transfer-encoding", "x-a"]] * 2
 
 
 def test_a_body_is_no_head(door: Door) -> None:

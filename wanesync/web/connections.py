@@ -105,6 +105,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """Bytes of the address and the finished headers of the newest request."""
     _unread_bytes = 0
     """Bytes that arrived since the parser found the end of anything."""
+    _has_head = False
+    """Whether the head of the newest request is complete: what follows its body is no header of it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection, and close the one that has been waiting longest if there are too many."""
@@ -124,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin to count the head of a request."""
-        self._head_bytes, self._unread_bytes = 0, 0
+        self._head_bytes, self._unread_bytes, self._has_head = 0, 0, False
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -133,9 +135,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, of the head or after the body."""
+        """Take a header of the head; one after the body is dropped, as a proxy in front looks at the head alone.
+
+        RFC 9110, section 6.5.1; uvicorn would add it to the head.
+        """
         self._count(name, value)
-        super().on_header(name, value)
+        if not self._has_head:
+            super().on_header(name, value)
 
     def _count(self, *parts: bytes) -> None:
         self._unread_bytes = 0
@@ -145,7 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to take the body."""
-        self._unread_bytes = 0
+        self._unread_bytes, self._has_head = 0, True
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
