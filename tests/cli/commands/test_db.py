@@ -48,7 +48,7 @@ def test_the_statements_for_database_roles_are_printed_without_a_connection(inst
     options = on_postgres(installation, "postgresql://ann@127.0.0.1:1/shop")
     done = CliRunner().invoke(app, ["db", "roles", "--prefix", "w_", *options])
     assert (done.exit_code, done.stdout.startswith("BEGIN;\n"), done.stdout.endswith("COMMIT;\n")) == (0, True, True)
-    assert 'REVOKE ALL ON DATABASE "shop" FROM PUBLIC;' in done.stdout
+    assert 'REVOKE ALL ON DATABASE "shop" FROM PUBLIC, w_intake' in done.stdout
     document = json.loads(CliRunner().invoke(app, ["db", "roles", "--json", *options]).stdout)
     assert (document["applied"], document["database"], document["roles"]["intake"]) == (
         False,

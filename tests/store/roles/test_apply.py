@@ -30,6 +30,11 @@ def read_rights(url: str) -> list[tuple[object, ...]]:
         return [
             *[(name, *sorted(str(rights).strip("{}").split(",")), *rest) for name, rights, *rest in tables],
             *owner.execute(POLICIES).fetchall(),
+            *owner.execute("SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname = 'public'").fetchall(),
+            *owner.execute(
+                "SELECT rolname FROM pg_roles WHERE rolname <> 'pg_database_owner' AND NOT rolsuper"
+                " AND has_database_privilege(oid, current_database(), 'TEMPORARY') ORDER BY 1"
+            ).fetchall(),
         ]
 
 
@@ -40,6 +45,8 @@ def test_they_can_be_made_again_also_by_the_role_that_migrates(postgres_url: str
         with psycopg.connect(postgres_url, autocommit=True) as owner:
             # What is not in the matrix goes.
             owner.execute(f"GRANT DELETE ON links TO {made.target.name(Role.INTAKE)}".encode())
+            owner.execute(f"GRANT CREATE ON SCHEMA public TO {made.target.name(Role.INTAKE)}".encode())
+            owner.execute(f"GRANT TEMPORARY ON DATABASE {owner.info.dbname} TO {made.target.name(Role.QUEUE)}".encode())
             owner.execute(f"GRANT SELECT (content) ON records TO {made.target.name(Role.INTAKE)}".encode())
         apply_roles(postgres_url, made.target)
         assert read_rights(postgres_url) == before
@@ -48,6 +55,27 @@ def test_they_can_be_made_again_also_by_the_role_that_migrates(postgres_url: str
         assert read_rights(postgres_url) == before
         with closing(open_store(migrate, KEYS, migrate=True)) as store:
             assert store.migrate() == []
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "ALTER ROLE {intake} SUPERUSER",
+        "ALTER ROLE {intake} BYPASSRLS",
+        "ALTER ROLE {intake} CREATEROLE",
+        "GRANT {migrate} TO {intake}",
+        "GRANT {admin} TO {intake}",
+        "GRANT pg_write_all_data TO {intake}",
+    ],
+)
+def test_a_role_that_no_rule_would_bind_is_refused(postgres_url: str, attribute: str) -> None:
+    open_store(postgres_url, KEYS, migrate=True).close()
+    with made_roles(postgres_url) as made:
+        names = {role.value: made.target.name(role) for role in Role}
+        with psycopg.connect(postgres_url, autocommit=True) as owner:
+            owner.execute(attribute.format(**names).encode())
+        with pytest.raises(ConfigError, match=f"{names['intake']}: may do more than its grants"):
+            apply_roles(postgres_url, made.target)
 
 
 def test_the_owner_of_a_database_who_may_create_roles_needs_no_superuser(postgres_url: str) -> None:

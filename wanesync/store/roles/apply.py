@@ -10,9 +10,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.store.postgres import bound_waits, describe, translate
-from wanesync.store.roles.matrix import MATRIX
+from wanesync.store.roles.matrix import MATRIX, Role
 from wanesync.store.roles.statements import DEFAULT_PREFIX, Target, build_statements
 
+_STRONG = (
+    *("pg_read_all_data", "pg_write_all_data", "pg_read_server_files", "pg_write_server_files"),
+    "pg_execute_server_program",
+)  # roles of Postgres (docs: predefined roles) whose members need no grant
 _LOCK_S = 5  # running processes go on meanwhile, and wait at most as long for a table
 
 
@@ -47,6 +51,7 @@ def apply_roles(url: str, target: Target) -> int:
                 )
             for statement in statements:
                 connection.execute(statement.encode())
+            _check_attributes(connection, target)
     except errors.InsufficientPrivilege as error:
         advice = "run it once as the owner of the database with CREATEROLE, or as a superuser"
         reason = (error.diag.message_primary or "").strip()
@@ -56,3 +61,19 @@ def apply_roles(url: str, target: Target) -> int:
     except psycopg.Error as error:
         raise translate(error, label) from error
     return len(statements)
+
+
+def _check_attributes(connection: psycopg.Connection[tuple[object, ...]], target: Target) -> None:
+    """Raise ConfigError if a role was there already with what no grant takes away: it would be bound by no rule."""
+    names = [target.name(role) for role in Role]
+    parts = [name for name in names if name != target.name(Role.MIGRATE)]
+    strong = connection.execute(
+        "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND (rolsuper OR rolbypassrls OR rolcreaterole)"
+        " UNION SELECT member::regrole::text FROM pg_auth_members"
+        " WHERE member::regrole::text = ANY (%s) AND roleid::regrole::text = ANY (%s) ORDER BY 1",
+        [parts, parts, [*names, *_STRONG]],
+    ).fetchall()
+    if strong:
+        shown, more = ", ".join(str(name) for (name,) in strong), "superuser, BYPASSRLS, CREATEROLE or a membership"
+        advice = "take that away, or give another --prefix"
+        raise ConfigError([f"{shown}: may do more than its grants ({more}): {advice}"])

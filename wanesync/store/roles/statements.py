@@ -82,13 +82,14 @@ def _make_roles(target: Target) -> Iterator[str]:
 def _close_database(target: Target) -> Iterator[str]:
     database, schema, everyone = quote(target.database), quote(target.schema), _all_roles(target)
     migrate = target.name(Role.MIGRATE)
-    yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"
+    others = _all_roles(target, but=Role.MIGRATE)
+    yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC, {others}"
     yield f"GRANT CONNECT ON DATABASE {database} TO {everyone}"
-    yield f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC"
+    yield f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC, {others}"
     yield f"GRANT USAGE ON SCHEMA {schema} TO {everyone}"
     yield f"GRANT CREATE ON SCHEMA {schema} TO {migrate}"
     for what in ("TABLES", "SEQUENCES", "FUNCTIONS"):
-        yield f"REVOKE ALL ON ALL {what} IN SCHEMA {schema} FROM PUBLIC"
+        yield f"REVOKE ALL ON ALL {what} IN SCHEMA {schema} FROM PUBLIC, {others}"
     # Functions, unlike tables, are open to PUBLIC when they are made.
     yield f"ALTER DEFAULT PRIVILEGES FOR ROLE {migrate} REVOKE ALL ON FUNCTIONS FROM PUBLIC"
 
@@ -110,7 +111,6 @@ def _take_over_tables(target: Target) -> Iterator[str]:
         f"DO $$ DECLARE found name; BEGIN FOR found IN {found} AND tableowner <> {_literal(migrate)} LOOP "
         f"EXECUTE format('ALTER TABLE %I.%I OWNER TO {migrate}', {schema}, found); END LOOP; END $$"
     )
-    yield f"REVOKE ALL ON ALL TABLES IN SCHEMA {quote(target.schema)} FROM {_all_roles(target, but=Role.MIGRATE)}"
 
 
 def _drop_policies(target: Target) -> Iterator[str]:
