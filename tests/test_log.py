@@ -168,6 +168,15 @@ def test_chatty_libraries_are_quiet() -> None:
     assert [record["event"] for record in lines(stream)] == ["trouble"] * 3
 
 
+def test_requests_that_are_none_write_no_line() -> None:
+    """Anything that reaches the door could send any number of them."""
+    stream = io.StringIO()
+    log.configure("debug", stream)
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application")
+    assert [line["event"] for line in lines(stream)] == ["Exception in ASGI application"]
+
+
 @pytest.mark.parametrize("odd", ["half a pair: \ud800", 1 << 70])
 def test_a_value_that_json_has_no_form_for_does_not_print_the_record_unmasked(
     odd: object, capsys: pytest.CaptureFixture[str]

@@ -20,7 +20,9 @@ from wanesync.crash_output import format_crash
 from wanesync.output import UNSAFE, fit_to_terminal
 
 MASK = "***"
-QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore", "mangum", "uvicorn")
+QUIET = ("hubspot", "stripe", "urllib3", "httpx", "httpcore", "mangum")
+SILENT = ("uvicorn",)
+"""Its warnings are about requests that are none: anything that reaches the door could fill the log with them."""
 
 SECRET_KEY = re.compile(
     r"(?:^|[_.-])(?:secrets?|tokens?|passwords?|authorization|signature|cookies?|api_?keys?|e?mails?|phones?|payloads?)$",
@@ -69,6 +71,8 @@ def configure(level: str, stream: TextIO) -> None:
     root.setLevel(level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def redact(_logger: object, _method: str, event: Event) -> Event:
