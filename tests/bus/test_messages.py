@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import pytest
@@ -66,6 +67,18 @@ def test_a_number_that_is_none_is_refused() -> None:
         Answer.decode(b'{"status":"stored","new":true}')
     with pytest.raises(InvalidMessage):
         Answer.decode(b'{"status":"test","verdict":"maybe"}')
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"arrived_ms": -1}, {"started_ms": 2**63}, {"process": "x" * 129}, {"process": "a\0b"}, {"process": ["x"]}]
+    + [{"counts": [["stripe", "signature", number]]} for number in (-1, 2**53)],
+)
+def test_what_no_database_could_hold_is_refused(changed: dict[str, object]) -> None:
+    """A part whose key was stolen could send it."""
+    head = json.loads(Incoming(Kind.BEAT, 1).encode())
+    with pytest.raises(InvalidMessage):
+        Incoming.decode(json.dumps(head | changed).encode())
 
 
 def test_a_body_is_not_shown() -> None:

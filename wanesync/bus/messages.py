@@ -5,6 +5,7 @@ docs/asyncapi.yaml describes each of them. No message but a webhook holds a valu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -20,6 +21,8 @@ from wanesync.web.door_test import DoorMessage, Verdict
 
 MAX_NUMBER = 2**53
 """Numbers of a message are below it: those of times and counts are, and every database has room for their sums."""
+NAME = re.compile(r"[A-Za-z0-9._-]{0,128}")
+"""What handlers call themselves: a client id (``topics.client_id``)."""
 MAX_IDS = 100
 """Ids of jobs in one message; what wakes a worker needs none of them."""
 
@@ -91,7 +94,7 @@ class Incoming:
                 _number(given["arrived_ms"]),
                 body,
                 dict(map(_count, _list(given["counts"]))),
-                str(given["process"]),
+                _name(given["process"]),
                 _number(given["started_ms"]),
                 DoorMessage(**test) if isinstance(test, dict) else None,
             )
@@ -216,6 +219,13 @@ def _texts(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise TypeError
     return {str(name): str(text) for name, text in value.items()}
+
+
+def _name(value: object) -> str:
+    """Return the name of a process, which every handler chooses itself."""
+    if not isinstance(value, str) or not NAME.fullmatch(value):
+        raise ValueError
+    return value
 
 
 def _number(value: object) -> int:
