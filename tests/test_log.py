@@ -65,7 +65,7 @@ def test_what_looks_like_a_secret_is_masked_everywhere(secret: str) -> None:
     logger = structlog.get_logger("wanesync.test")
     event = f"sent {secret}."
     logger.info(event, note=secret, deep={"list": [("x", secret)]}, raw=secret.encode(), error=ValueError(secret))
-    logging.getLogger("uvicorn").warning("foreign %s", secret)
+    logging.getLogger("urllib3").warning("foreign %s", secret)
     try:
         raise ValueError(secret)
     except ValueError:
