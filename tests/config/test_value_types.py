@@ -56,6 +56,17 @@ def test_databases_that_are_refused(file: Path, database: str) -> None:
     assert "must be sqlite:FILE or postgresql://" in only_problem(file, f'database = "{database}"\n' + CREATE)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["mqtt://broker.example", "mqtt://10.0.0.5:1883", "mqtt://0.0.0.0", "mqtt://localhost.example", "mqtt://[::]"],
+)
+def test_a_broker_beyond_this_machine_needs_tls(file: Path, url: str) -> None:
+    text = CREATE + '[bus]\nurl = "{}"\n'
+    assert "bus.url: must be mqtts://HOST:PORT (mqtt:// only for" in only_problem(file, text.format(url))
+    for allowed in (url.replace("mqtt:", "mqtts:"), "mqtt://127.0.0.1", "mqtt://localhost:1883", "mqtt://[::1]"):
+        assert read(file, text.format(allowed)).bus.url == allowed
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "1000.1", "nan", "inf", '"fast"'])
 @pytest.mark.parametrize("key", ["hubspot.rate", "hubspot.search_rate", "stripe.rate"])
 def test_rates_that_are_refused(file: Path, key: str, value: str) -> None:

@@ -6,6 +6,7 @@ standard output and error as file descriptors, the process id; ``reap`` with the
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import json
@@ -81,6 +82,9 @@ def main() -> None:
             # What a command leaves in its working directory belongs to the test's folder, not into the checkout.
             os.chdir(Path(arguments[arguments.index("--config") + 1]).parent)
         sys.argv[1:] = arguments
+        if os.environ.get("PYTHONFAULTHANDLER"):
+            # Read by an interpreter at its start alone, and this one has started long ago.
+            faulthandler.enable()
         if FAILPOINT_VARIABLE in os.environ:
             arm_failpoint(os.environ[FAILPOINT_VARIABLE])
         runpy.run_module(PROGRAM, run_name="__main__", alter_sys=True)

@@ -6,18 +6,17 @@ does any key stand there. The keys that encrypt are rotated meanwhile, and a wor
 
 from __future__ import annotations
 
-import base64
 import json
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.support.planted import DIGITS, WORD, find_planted, plant, spell, spell_exactly, spell_markers
 from tests.support.stage import HUBSPOT_SECRET, KEY, STRIPE_SECRET, Stage
 from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, temporary_cluster
 from wanesync.core.model import Side
@@ -48,40 +47,6 @@ COMMANDS = [
     ("keys", "rewrap", "--json"),
     ("keys", "status"),
 ]
-LETTERS = "bcdfghjklmnpqrstvwxz"
-WORD, DIGITS = "qxzvkwjq", "493097531"
-"""What every planted text begins with, and every number: where a value stands one of them does, in any spelling."""
-
-
-def word(number: int) -> str:
-    """A word that stands nowhere else, and holds the number."""
-    found = WORD
-    for _ in range(8):
-        number, at = divmod(number * 7 + 3, len(LETTERS))
-        found += LETTERS[at] + "ae"[at % 2]
-    return found
-
-
-def plant(number: int) -> dict[str, str]:
-    """The five values of one person."""
-    return {
-        "email": f"{word(number)}@{word(number + 5_000)}.example",
-        "name": word(number + 10_000).title(),
-        "city": word(number + 20_000).title(),
-        "street": f"{word(number + 30_000).title()} {number}",
-        "phone": f"+{DIGITS}{number:03d}",
-    }
-
-
-def spell(value: str) -> Iterator[bytes]:
-    """The bytes of a value as files may hold it."""
-    for text in {value, value.lower(), value.upper(), value.title()}:
-        plain = text.encode()
-        yield from (plain, text.encode("utf-16-le"), plain.hex().encode(), quote(text, safe="").encode())
-        # In the middle of a longer text base64 has three forms of it, without what its ends share with others.
-        for shift in range(3):
-            coded = base64.b64encode(b"\0" * shift + plain)
-            yield coded[4 if shift else 0 : len(coded) // 4 * 4 - 4]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
@@ -98,16 +63,13 @@ def test_no_planted_value_stands_anywhere(database: str, tmp_path: Path) -> None
             url = cluster.url
         stage = stack.enter_context(Stage(url, tmp_path, more='[log]\nlevel = "debug"\n', key_file=True))
         printed, shown = _play(stage, people)
-        wanted = {spelling: value for value in (WORD, DIGITS) for spelling in spell(value)}
+        wanted = spell_markers()
         assert all(value in shown for value in people[1].values()), "the search finds what is shown on demand"
         assert all(any(spelling.decode() in shown for spelling in spell(value)) for value in (WORD, DIGITS))
-        keys = {spelling: key for key in KEYS for spelling in (key.encode(), key.encode("utf-16-le"))}
-        found = [
-            (where, value)
-            for where, content in _contents(folders, printed)
-            for spelling, value in (wanted if where in HOLD_KEYS else wanted | keys).items()
-            if spelling in content
-        ]
+        keys = {spelling: key for key in KEYS for spelling in spell_exactly(key)}
+        contents = list(_contents(folders, printed))
+        found = find_planted([one for one in contents if one[0] in HOLD_KEYS], wanted)
+        found += find_planted([one for one in contents if one[0] not in HOLD_KEYS], wanted | keys)
     assert found == []
 
 
@@ -128,6 +90,8 @@ def _play(stage: Stage, people: list[dict[str, str]]) -> tuple[list[str], str]:
     crashing = stage.start("worker", PYTHONFAULTHANDLER="1")
     crashing.first_line()
     crashing.signal(signal.SIGABRT)
+    crashing.wait()
+    assert "Fatal Python error: Aborted" in crashing.log.read_text()
     stage.until(
         lambda: all(stage.contact(one["email"]) and stage.customer(one["email"]) for one in people),
         "all are synced",
