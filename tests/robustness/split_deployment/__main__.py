@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--burst", action="store_true", help="the burst instead of flows and kills")
     parser.add_argument("--contacts", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--stripe-limit", type=int, default=100, help="requests a second that Stripe admits")
     parser.add_argument("--nice-workers", type=int, default=NICE, help="nice value of the workers in the burst")
     given = parser.parse_args(arguments)
     _say(f"{time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}, {_load()}")
@@ -77,7 +78,10 @@ def _show_users(run: Deployment) -> list[str]:
 
 def _run_burst(python: str, given: argparse.Namespace) -> bool:
     figures = burst.run_burst(
-        python, Load(contacts=given.contacts, seconds=given.seconds), Limits(), given.nice_workers
+        python,
+        Load(contacts=given.contacts, seconds=given.seconds),
+        Limits(stripe=given.stripe_limit),
+        given.nice_workers,
     )
     _say(json.dumps(figures, indent=1, default=str))
     for line in burst.judge(figures):
