@@ -371,7 +371,7 @@ FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthChe
 PHASES = (Phase.explicit, Phase.generate)
 
 
-@settings(STEADY, max_examples=250, suppress_health_check=FIXTURES, phases=PHASES, report_multiple_bugs=False)
+@settings(STEADY, max_examples=120, suppress_health_check=FIXTURES, phases=PHASES, report_multiple_bugs=False)
 @given(world=worlds())
 def test_the_comparison_in_sql_says_what_judging_every_key_says(
     sqlite_url: str, open_sqlite: Store, clock: Clock, world: World
@@ -379,7 +379,7 @@ def test_the_comparison_in_sql_says_what_judging_every_key_says(
     compare_both_ways(sqlite_url, open_sqlite, clock, world)
 
 
-@settings(STEADY, max_examples=60, suppress_health_check=FIXTURES, phases=PHASES, report_multiple_bugs=False)
+@settings(STEADY, max_examples=30, suppress_health_check=FIXTURES, phases=PHASES, report_multiple_bugs=False)
 @given(world=worlds())
 def test_and_on_postgres(postgres_url: str, open_postgres: Store, clock: Clock, world: World) -> None:
     compare_both_ways(postgres_url, open_postgres, clock, world)

@@ -125,10 +125,14 @@ def test_edits_arrive_over_the_bus_while_a_queue_process_is_killed_and_its_login
     revoke(broker.opened, choose(broker.opened.register, Role.QUEUE, old=True), utc_now())
     stage.edit(Side.HUBSPOT, "update", ana, firstname="Anna")
     stage.until(lambda: stage.customer("ana@example.com")["name"] == "Anna", "the name goes by the new login alone")
-    states = stage.ask("status")["processes"]
-    assert isinstance(states, list)
-    # The one that was killed counts for some seconds more.
-    assert {row["lanes"] for row in states} == {"hubspot", "queue", "stripe", "web"}
+
+    def lanes() -> set[object]:
+        states = stage.ask("status")["processes"]
+        assert isinstance(states, list)
+        # The one that was killed counts for some seconds more.
+        return {row["lanes"] for row in states}
+
+    stage.until(lambda: lanes() == {"hubspot", "queue", "stripe", "web"}, "every part is seen")
     programs = (*queues, *handlers.values(), *workers.values())
     assert not any("denie" in program.log_tail() for program in programs)
 

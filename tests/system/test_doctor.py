@@ -407,7 +407,8 @@ door(
 
 @fault("the web process uses another secret than this configuration", "restart wanesync serve")
 def secret_was_changed_without_a_restart(setup: SetUp, _: pytest.MonkeyPatch) -> None:
-    setup.write("hubspot-secret", "the-new-client-secret")
+    # A value in the file itself: a reference would be read again by the running process.
+    setup.change('webhook_secret = "file:hubspot-secret"', 'webhook_secret = "the-new-client-secret"')
 
 
 @fault("the web process verifies signatures for", "restart it with this server.public_url")
