@@ -158,11 +158,13 @@ class Wires:
         return given
 
     def keys(self) -> Iterator[str]:
-        """Every key, secret and password that a part has and nothing may show."""
+        """Every key, secret and password that a running part has and nothing may show."""
         yield from (HUBSPOT_SECRET, STRIPE_SECRET, HUBSPOT_KEY, STRIPE_KEY)
         yield from (entry.rpartition(":")[2] for entry in (KEY, BUS_KEY))
-        yield from (derive_part_key(BUS_KEY, role).rpartition(":")[2] for role in BUS_ROLES if role is not Role.QUEUE)
-        yield from self.database_passwords.values()
+        yield from (
+            derive_part_key(BUS_KEY, role).rpartition(":")[2] for role in (*HANDLERS.values(), *WORKERS.values())
+        )
+        yield from (self.database_passwords[login] for login in LOGINS.values())
         if not self.plain:
             yield from self.broker_passwords()
 
