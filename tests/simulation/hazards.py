@@ -446,14 +446,24 @@ class Hazards:
         return self._change_map(moved=True)
 
     def _change_map(self, *, moved: bool) -> str:
-        was_reduced = bool(self.dropped)
+        was_reduced, missed = bool(self.dropped), self.dropped
         self.moved = moved
         self.dropped = "" if was_reduced else self.rng.choice(("company", "city", "phone"))
         self.dropped_ever |= {self.dropped} - {""}
         if self.dropped:
             self.drops.append((self.dropped, self.world.now))
+        edited = self._edit_missed(missed) if was_reduced else ""
         self._restart(keep=not was_reduced and self.rng.random() < 0.4)
-        return f"without {self.dropped}" if self.dropped else "all fields"
+        return f"without {self.dropped}" if self.dropped else f"all fields {edited}"
+
+    def _edit_missed(self, name: str) -> str:
+        """Users edit the field that is not mapped in HubSpot, and another one of the customer."""
+        links = self._links()
+        if not links or self.rng.random() < 0.4:
+            return ""
+        link = self.rng.choice(links)
+        self._edit(Side.HUBSPOT, "update", link.hubspot_id, {name: self.value(name)})
+        return self._edit(Side.STRIPE, "update", link.stripe_id, {"address.line1": self.value("street")})
 
     def _restart(self, *, keep: bool) -> None:
         """Stop the processes and start them with the map as it is now; ``keep``: one was forgotten, and the door."""
