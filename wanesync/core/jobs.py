@@ -260,7 +260,7 @@ IDLE_CAP_MS = 5_000
 """Longest such wait up to ``MAX_TURNS``: what it waits for arrives unseen at worst this much earlier."""
 STUCK_CAP_MS = 60_000
 """Longest such wait after ``MAX_TURNS``; news still makes the job due at once."""
-SEND_MS = 600
+SEND_MS = 1_500
 """From a claim to the vendor's commit, in ms: the slot is at most 300 ms ahead, and half of a slow call follows."""
 SHARED_CLAIM_INTERVAL = 16
 """One claim in so many does not begin with the most urgent jobs."""
