@@ -59,8 +59,7 @@ class Pins:
 
 def read_pins(config: Config, store: Store) -> Pins:
     """Return the stored pins, completed from the configuration; raise ``WrongAccount`` where the two differ."""
-    with store.reading() as tx:
-        pins = load_pins(tx)
+    pins = store.read(load_pins)
     portal, account = str(config.hubspot.portal_id or ""), config.stripe.account_id or ""
     check_match("HubSpot portal", pins.portal, portal)
     check_match("Stripe account", pins.account, account)
@@ -81,8 +80,9 @@ def store_pins(tx: Tx, pins: Pins) -> None:
 
 def find_pinned(store: Store) -> frozenset[Side]:
     """Return the sides whose account is stored, so at least one earlier start reached them."""
-    with store.reading() as tx:
-        return frozenset(side for side, names in PINS.items() if all(tx.settings.get(name) for name in names))
+    return store.read(
+        lambda tx: frozenset(side for side, names in PINS.items() if all(tx.settings.get(name) for name in names))
+    )
 
 
 def check_match(what: str, pinned: str, found: str) -> None:

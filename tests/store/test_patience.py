@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from wanesync.core.errors import DatabaseUnavailable
-from wanesync.store import TransactionConflict, open_store
+from wanesync.store import Store, TransactionConflict, Tx, open_store
 from wanesync.store.patience import Patience
 
 
@@ -137,3 +137,18 @@ def test_patience_of_one_thread_does_not_hold_up_the_others(sqlite_url: str, mon
         assert len(errors) == refused
     holder.close()
     store.close()
+
+
+def test_a_read_that_the_database_breaks_off_is_made_again(store: Store) -> None:
+    failures = [DatabaseUnavailable("gone"), DatabaseUnavailable("gone")]
+
+    def look(tx: Tx) -> int:
+        if failures:
+            raise failures.pop()
+        return tx.now_ms
+
+    with pytest.raises(DatabaseUnavailable):
+        store.read(look)
+    with store.patient(patience(Pauses())):
+        assert store.read(look) > 0
+    assert failures == []

@@ -70,9 +70,14 @@ class Mosquitto:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it: with SIGTERM it saves its state, with SIGKILL it does not."""
-        if self._process is not None and self._process.poll() is None:
+        deadline = time.monotonic() + START_S
+        while self._process is not None and self._process.poll() is None:
+            # One that listens, but is not in its main loop yet, forgets the signal.
             self._process.send_signal(number)
-            self._process.wait(START_S)
+            try:
+                self._process.wait(1)
+            except subprocess.TimeoutExpired:
+                assert time.monotonic() < deadline, self.log
 
     def kill(self) -> None:
         """Kill it."""

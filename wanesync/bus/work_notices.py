@@ -34,7 +34,7 @@ LOOKBACK_MS = 10_000
 """A job can be committed so much later than it became due: transactions are far shorter."""
 MAX_JOBS = 100
 """Jobs of one lane that one round names; one that is not named is claimed all the same."""
-ROUND_MS = 50
+ROUND_MS = 200
 """Shortest time between two rounds (our choice): a burst of commits is one round."""
 IDLE_MS = 1_000
 """Longest time between two rounds: a notification of the database may be lost."""

@@ -55,8 +55,7 @@ def claim_field_map(store: Store, fields: FieldMap, claim: MapClaim) -> None:
     """
     if claim is MapClaim.NONE:
         return
-    with store.reading() as tx:
-        state = _read(tx)
+    state = store.read(_read)
     if state is None or state.version != fields.version:
         try:
             state = store.run(lambda tx: _change(tx, fields, claim))

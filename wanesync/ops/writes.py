@@ -20,8 +20,7 @@ def read_switch(tx: Tx) -> str:
 
 def read_writes(store: Store) -> str:
     """Return ``on`` or ``off``."""
-    with store.reading() as tx:
-        return read_switch(tx)
+    return store.read(read_switch)
 
 
 def switch_writes(store: Store, *, on: bool) -> int:

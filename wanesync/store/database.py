@@ -163,7 +163,7 @@ class Store:
 
     def sync_clock(self) -> None:
         """Measures the offset between the local wall clock and the database's. Raises DatabaseUnavailable."""
-        self.clock.offset_ms = self._database.measure_offset_ms(self.clock.wall_ms)
+        self.clock.offset_ms = self._patiently(lambda: self._database.measure_offset_ms(self.clock.wall_ms))
 
     def refresh_keys(self) -> None:
         """Reads the encryption keys again if that is due, and finds out which of them encrypts: at each heartbeat.
@@ -204,6 +204,14 @@ class Store:
         with ExitStack() as stack:
             session = self._patiently(lambda: stack.enter_context(self._database.session(self._context, writing=False)))
             yield Tx(session)
+
+    def read(self, work: Callable[[Tx], _T]) -> _T:
+        """Reads in one snapshot, again if the database goes away meanwhile and is waited for (``patient``)."""
+        return self._patiently(lambda: self._read(work))
+
+    def _read(self, work: Callable[[Tx], _T]) -> _T:
+        with self._database.session(self._context, writing=False) as session:
+            return work(Tx(session))
 
     @contextmanager
     def read_statementwise(self) -> Iterator[Tx]:
