@@ -121,7 +121,7 @@ class BusClient:
     kept while this part is away.
     """
 
-    def __init__(  # noqa: PLR0913 - what it connects, and to whom it hands what arrives
+    def __init__(  # noqa: PLR0913 - what it connects, and who receives what arrives
         self,
         options: BusOptions,
         topics: Sequence[str] = (),

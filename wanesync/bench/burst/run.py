@@ -253,7 +253,7 @@ def bound_latency_s(load: Load, limits: Limits, arrived_s: float) -> float:
 
 
 def bound_share(load: Load, limits: Limits) -> float:
-    """The largest share that can be there within 30 s: who cannot be in time takes nobody's place who can."""
+    """The largest share that can be there within 30 s: those who cannot be in time come after all who can."""
     return min(1.0, limits.stripe * (load.seconds + WITHIN_S) / load.contacts)
 
 
