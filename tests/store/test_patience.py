@@ -152,3 +152,17 @@ def test_a_read_that_the_database_breaks_off_is_made_again(store: Store) -> None
     with store.patient(patience(Pauses())):
         assert store.read(look) > 0
     assert failures == []
+
+
+def test_the_end_of_an_inner_wait_leaves_the_outer_one(store: Store) -> None:
+    failures = [DatabaseUnavailable("gone")]
+
+    def look(tx: Tx) -> int:
+        if failures:
+            raise failures.pop()
+        return tx.now_ms
+
+    with store.patient(patience(Pauses())):
+        with store.patient(patience(Pauses())):
+            pass
+        assert store.read(look) > 0

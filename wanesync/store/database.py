@@ -229,6 +229,7 @@ class Store:
     @contextmanager
     def patient(self, patience: Patience, *, all_threads: bool = False) -> Iterator[None]:
         """Inside, transactions of this thread, or of all, wait for a database that is unavailable."""
+        before = self._patience, getattr(self._patience_of_thread, "value", None)
         if all_threads:
             self._patience = patience
         else:
@@ -236,7 +237,7 @@ class Store:
         try:
             yield
         finally:
-            self._patience = self._patience_of_thread.value = None
+            self._patience, self._patience_of_thread.value = before
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
         patience: Patience | None = getattr(self._patience_of_thread, "value", None) or self._patience
