@@ -40,6 +40,8 @@ TEXTS = {
     "held_fields": {"link_id", "field", "hold_id", "side"},
     "overwrites": {"source", "link_id"},
     "overwrite_sources": {"source"},
+    "audit_log": {"operator", "via", "action", "subject", "before_state", "after_state", "hash"},
+    "audit_head": {"hash"},
 }  # fmt: skip
 """Table -> its columns of plain text: ids, codes, names of fields, reasons made of codes, keyed hashes.
 

@@ -9,7 +9,7 @@ from psycopg.pq import ExecStatus
 
 import wanesync.store
 from wanesync.store import make_key, open_store
-from wanesync.store.queries import Dialect, compile_query, load_migrations, load_queries
+from wanesync.store.queries import Dialect, Migration, compile_query, load_migrations, load_queries
 
 FOLDER = Path(wanesync.store.__file__).parent
 
@@ -51,11 +51,15 @@ def test_both_dialects_have_the_same_queries_and_every_one_is_used() -> None:
 def test_migrations_are_numbered_without_gaps_and_only_adapt_types() -> None:
     sqlite, postgres = load_migrations(Dialect.SQLITE), load_migrations(Dialect.POSTGRES)
     assert [migration.number for migration in sqlite] == list(range(1, len(sqlite) + 1))
-    texts = "\n".join(statement for migration in postgres for statement in migration.statements)
+    texts = "\n".join(without_triggers(postgres))
     assert "BLOB" not in texts
-    assert re.sub(r"BYTEA", "BLOB", texts.replace(' COLLATE "C"', "")) == "\n".join(
-        statement for migration in sqlite for statement in migration.statements
-    )
+    assert re.sub(r"BYTEA", "BLOB", texts.replace(' COLLATE "C"', "")) == "\n".join(without_triggers(sqlite))
+
+
+def without_triggers(migrations: tuple[Migration, ...]) -> list[str]:
+    """Every statement but triggers and their functions, which each dialect writes in its own way."""
+    statements = [statement for migration in migrations for statement in migration.statements]
+    return [text for text in statements if not re.match("CREATE (TRIGGER|FUNCTION)", text)]
 
 
 def test_postgres_takes_every_query(postgres_url: str) -> None:

@@ -28,6 +28,7 @@ from wanesync.store.session import (
     TransactionConflict,
     TransactionTooLong,
 )
+from wanesync.store.tables.audit import Audit
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected
@@ -77,6 +78,7 @@ class _TableOf(Generic[_TableT]):
 class Tx:
     """One transaction with every table by its name. ``now_ms``: database time, constant within it."""
 
+    audit = _TableOf(Audit)
     conflicts = _TableOf(Conflicts)
     erasure = _TableOf(Erasure)
     events = _TableOf(Events)

@@ -95,6 +95,7 @@ class Encryption:
         self._remembered = _Remembered()
         self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
         self._event_key = hashlib.blake2b(index_key, person=b"event keys").digest() if index_key else b""
+        self._audit_key = hashlib.blake2b(index_key, person=b"audit log").digest() if index_key else b""
 
     def with_index_key(self, index_key: bytes) -> Encryption:
         """The same encryption keys with the index key of a database."""
@@ -259,6 +260,12 @@ class Encryption:
         """The key of the hashes that name events and users. Raises DecryptionFailed."""
         self._need_index_key()
         return self._event_key
+
+    @property
+    def audit_key(self) -> bytes:
+        """The key of the hashes that chain the audit log. Raises DecryptionFailed."""
+        self._need_index_key()
+        return self._audit_key
 
     def _need_index_key(self) -> bytes:
         if not self._index_key:

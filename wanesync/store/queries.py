@@ -7,7 +7,7 @@ dialect, so the text of a statement does not depend on the length of the list.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -22,6 +22,8 @@ _NOT_LIST = re.compile(r"\bNOT IN \(:(\w+)\)")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _MIGRATION = re.compile(r"^-- migration: (\d{4}) (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
+_ONLY = re.compile(r"/\* (sqlite|postgres) \*/ ")  # before a statement of a migration: of one dialect only
+_STATEMENT_END = re.compile(r";(?!\s*END\b)")  # not the one within the body of a trigger
 _TARGET = re.compile(r"\b(?:INTO|UPDATE|FROM) (\w+)")
 _WORD = re.compile(r"\w+")
 # Notes to the dialect in a query's text. SQLite locks the whole file, so it drops them.
@@ -121,6 +123,13 @@ def load_migrations(dialect: Dialect) -> tuple[Migration, ...]:
         schema = _COMMENT.sub("", text)
         if dialect is Dialect.POSTGRES:
             schema = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', re.sub(r"\bBLOB\b", "BYTEA", schema))
-        statements = tuple(part.strip() for part in schema.split(";") if part.strip())
-        migrations.append(Migration(int(head[1]), head[2].strip(), statements))
+        migrations.append(Migration(int(head[1]), head[2].strip(), tuple(_split_statements(schema, dialect))))
     return tuple(sorted(migrations, key=lambda migration: migration.number))
+
+
+def _split_statements(schema: str, dialect: Dialect) -> Iterator[str]:
+    """Yield the statements of a migration that a dialect takes, without the notes for which one they are."""
+    for part in map(str.strip, _STATEMENT_END.split(schema)):
+        only = _ONLY.match(part)
+        if part and (only is None or only[1] == dialect):
+            yield _ONLY.sub("", part, count=1)

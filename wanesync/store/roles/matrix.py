@@ -297,6 +297,11 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(insert=ANY, update=_columns("counted_ms"), delete=ANY),
         admin=_allow(insert=ANY, update=_columns("counted_ms"), delete=ANY),
     ),
+    # Rows are appended and never changed, by any role; the head moves with each.
+    "audit_log": _table(doors=None, workers=_allow(insert=ANY), admin=_allow(insert=ANY)),
+    "audit_head": _table(
+        doors=None, workers=_allow(update=_columns("seq", "hash")), admin=_allow(update=_columns("seq", "hash"))
+    ),
 }
 """Table -> role -> what it may do. ``migrate`` owns every table and is not in it."""
 

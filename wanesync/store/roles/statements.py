@@ -37,6 +37,10 @@ class Target:
         return f"{quote(self.schema)}.{table}"
 
 
+AUDIT_FUNCTION = "refuse_audit_change"
+"""The function of our own, which the trigger on the audit log calls; a trigger needs no right to execute it."""
+
+
 def quote(name: str) -> str:
     """Return a name as an SQL identifier."""
     escaped = name.replace('"', '""')
@@ -111,6 +115,7 @@ def _take_over_tables(target: Target) -> Iterator[str]:
         f"DO $$ DECLARE found name; BEGIN FOR found IN {found} AND tableowner <> {_literal(migrate)} LOOP "
         f"EXECUTE format('ALTER TABLE %I.%I OWNER TO {migrate}', {schema}, found); END LOOP; END $$"
     )
+    yield f"ALTER FUNCTION {quote(target.schema)}.{AUDIT_FUNCTION}() OWNER TO {migrate}"
 
 
 def _drop_policies(target: Target) -> Iterator[str]:

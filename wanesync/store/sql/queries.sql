@@ -1246,3 +1246,28 @@ SELECT link_id, field, data FROM held_fields WHERE link_id = :first AND field = 
 -- name: reseal_held_fields
 UPDATE held_fields SET data = :new_data WHERE (link_id, field) IN (
     SELECT link_id, field FROM held_fields WHERE link_id = :first AND field = :second AND data = :data /* skip locked */) RETURNING link_id;
+
+-- audit log
+
+-- name: lock_audit_head
+SELECT seq, hash FROM audit_head WHERE id = 1 /* lock */;
+
+-- name: audit_head
+SELECT seq, hash FROM audit_head WHERE id = 1;
+
+-- name: move_audit_head
+UPDATE audit_head SET seq = :seq, hash = :hash WHERE id = 1;
+
+-- name: add_audit
+INSERT INTO audit_log (seq, at_ms, operator, via, action, subject, before_state, after_state, hash)
+VALUES (:seq, :at_ms, :operator, :via, :action, :subject, :before_state, :after_state, :hash);
+
+-- name: find_audit
+SELECT seq, at_ms, operator, via, action, subject, before_state, after_state FROM audit_log
+WHERE seq < :below AND at_ms >= :since_ms AND at_ms <= :until_ms AND (:operator = '' OR operator = :operator)
+    AND (:action = '' OR action = :action) AND (:subject = '' OR subject = :subject)
+ORDER BY seq DESC LIMIT :limit;
+
+-- name: audit_after
+SELECT seq, at_ms, operator, via, action, subject, before_state, after_state, hash FROM audit_log
+WHERE seq > :after ORDER BY seq LIMIT :limit;

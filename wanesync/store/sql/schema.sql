@@ -334,3 +334,35 @@ CREATE TABLE overwrite_sources (
     source TEXT NOT NULL PRIMARY KEY,
     counted_ms BIGINT NOT NULL
 );
+
+-- The audit log: rows are appended, and each has a keyed hash over itself and the hash before it.
+CREATE TABLE audit_log (
+    seq BIGINT NOT NULL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    operator TEXT NOT NULL,
+    via TEXT NOT NULL CHECK (via IN ('cli', 'page', 'api', 'system')),
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    before_state TEXT NOT NULL,
+    after_state TEXT NOT NULL,
+    hash TEXT NOT NULL
+);
+CREATE INDEX audit_log_at ON audit_log (at_ms);
+CREATE INDEX audit_log_subject ON audit_log (subject, seq);
+
+-- One row: the newest number and hash. It is locked by the one who appends.
+CREATE TABLE audit_head (
+    id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    seq BIGINT NOT NULL,
+    hash TEXT NOT NULL
+);
+INSERT INTO audit_head (id, seq, hash) VALUES (1, 0, '');
+
+/* sqlite */ CREATE TRIGGER audit_log_unchanged BEFORE UPDATE ON audit_log
+BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END;
+/* sqlite */ CREATE TRIGGER audit_log_kept BEFORE DELETE ON audit_log
+BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END;
+/* postgres */ CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN RAISE EXCEPTION ''the audit log is never changed''; END';
+/* postgres */ CREATE TRIGGER audit_log_unchanged BEFORE UPDATE OR DELETE ON audit_log
+FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
