@@ -95,7 +95,7 @@ def test_bulk_work_waits_for_the_next_day_and_live_work_goes_on(store: Store, cl
     assert budget.find_obstacle(SlotRequest("contacts.batch_read")) == ""
     with store.reading() as tx:
         (alarm,) = find_alarms(tx)
-        assert alarm.startswith("hubspot:daily: ")
+        assert alarm.text.startswith("hubspot:daily: ")
     clock.now += DAY_MS
     budget.refresh()
     assert budget.find_obstacle(PAGE) == ""
@@ -136,7 +136,7 @@ def test_what_was_left_is_asked_again_and_seen_by_everybody(store: Store, clock:
 
     def alarms() -> list[str]:
         with store.reading() as tx:
-            return find_alarms(tx)
+            return [alarm.text for alarm in find_alarms(tx)]
 
     for _ in range(2):
         budget.refresh()

@@ -55,7 +55,7 @@ def test_alarms_name_each_quota_that_is_used_up(store: Store, clock: VirtualCloc
         write_daily_remaining(tx, 10, tx.now_ms)
     with store.reading() as tx:
         assert read_quota_uses(tx) == {DAILY: 0, MONTHLY_READS: 1_000}
-        daily, reads = sorted(find_alarms(tx))
+        daily, reads = sorted(alarm.text for alarm in find_alarms(tx))
     assert daily.startswith("hubspot:daily: only 10 of HubSpot's")
     assert "limits set" not in daily
     assert reads.startswith("stripe:monthly_reads: ")

@@ -40,7 +40,7 @@ class LimitChange:
 def list_limits(store: Store) -> LimitList:
     """Read every limit with its use, in the order of their scopes."""
     with store.reading() as tx:
-        return LimitList(read_limits(tx), find_alarms(tx))
+        return LimitList(read_limits(tx), [alarm.text for alarm in find_alarms(tx)])
 
 
 def check_scope(scope: str) -> None:

@@ -50,6 +50,7 @@ class Status:
     pending writes without an answer. ``missing``: records that reads do not find, and the first of them as ``side:id``
     (docs/correctness.md#absence). ``still_held``: customers that hold data of people who were erased in HubSpot
     (docs/correctness.md#privacy-deletions). ``account_purchases``: unmatched ones that an account of Accounts v2 paid.
+    ``alarm_codes``: the alarms as ``core.alarms.Alarm.as_json`` has them, in the same order as ``alarms``.
     ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never. ``api_version``: of HubSpot, and its end.
     """
 
@@ -72,6 +73,7 @@ class Status:
     processes: Sequence[ProcessState]
     holds: Sequence[HoldSummary]
     alarms: Sequence[str]
+    alarm_codes: Sequence[Mapping[str, object]]
     webhooks: Mapping[str, WebhookState]
     last_catch_up_s: Mapping[str, float | None]
     last_reconcile_s: float | None
@@ -91,6 +93,7 @@ def read_status(store: Store) -> Status:
     """Read the whole state in one transaction."""
     with store.reading() as tx:
         health = read_health(tx)
+        alarms = [*health.alarms, *find_disk_alarms(store)]
         return Status(
             database=store.url_label,
             writes=read_switch(tx),
@@ -118,7 +121,8 @@ def read_status(store: Store) -> Status:
                 for row in tx.processes.alive()
             ],
             holds=health.holds,
-            alarms=[*health.alarms, *find_disk_alarms(store)],
+            alarms=[alarm.text for alarm in alarms],
+            alarm_codes=[alarm.as_json() for alarm in alarms],
             webhooks=read_webhooks(tx),
             last_catch_up_s={str(side): _age_of_setting(tx, name) for side, name in CURSORS.items()},
             last_reconcile_s=_age_of_setting(tx, LAST_RUN),

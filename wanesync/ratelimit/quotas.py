@@ -6,6 +6,7 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import (
     DAILY,
@@ -54,8 +55,8 @@ def write_daily_remaining(tx: Tx, remaining: int | None, at_ms: int) -> None:
     tx.settings.put(DAILY_REMAINING, "" if remaining is None else f"{remaining} {at_ms}")
 
 
-def find_alarms(tx: Tx) -> list[str]:
-    """Return one line for every quota that is used up."""
+def find_alarms(tx: Tx) -> list[Alarm]:
+    """Return an alarm for every quota that is used up."""
     limits, used = tx.rates.all(), read_quota_uses(tx)
     by_own_limit, shut = (
         find_exhausted_quotas(limits, used, None),
@@ -64,8 +65,12 @@ def find_alarms(tx: Tx) -> list[str]:
     hours = (day_ends_ms(tx.now_ms, read_time_zone(tx)) - tx.now_ms) / 3_600_000
     until = {DAILY: f"for {hours:.1f} h, until its next day", MONTHLY_READS: "until older reads no longer count"}
     return [
-        f"{scope}: {reason}: bulk work waits {until[scope]}"
-        f"{', or set more: wanesync limits set' * (scope in by_own_limit)}"
+        Alarm(
+            AlarmCode.QUOTA_USED_UP,
+            f"{scope}: {reason}",
+            f"bulk work waits {until[scope]}{', or set more: wanesync limits set' * (scope in by_own_limit)}",
+            scope,
+        )
         for scope, reason in shut.items()
     ]
 

@@ -41,4 +41,4 @@ def test_an_api_version_near_its_end_is_named_with_what_to_set(store: Store, mon
 
 def test_the_newest_version_ends_with_an_update() -> None:
     [ending] = find_endings(NEWEST, 0)
-    assert "install a newer wanesync" in describe_ending(ending)
+    assert "install a newer wanesync" in describe_ending(ending)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +12,15 @@ from pathlib import Path
 from tests.support.certificates import Authority
 from tests.support.ports import free_port
 from wanesync.config.model import Bus, Config, Create, Server
+from wanesync.core.alarms import Alarm
 from wanesync.ops.broker.certificates import utc_now
 from wanesync.ops.health.certificates import find_certificate_alarms, find_ending, read_served
 
 NOW = utc_now()
+
+
+def texts(alarms: Iterable[Alarm]) -> list[str]:
+    return [alarm.text for alarm in alarms]
 
 
 def make(folder: Path, days: float, stem: str) -> Path:
@@ -23,7 +29,7 @@ def make(folder: Path, days: float, stem: str) -> Path:
 
 def test_only_those_that_end_within_14_days_are_named(tmp_path: Path) -> None:
     soon, ended, later = make(tmp_path, 13.5, "soon"), make(tmp_path, -0.5, "ended"), make(tmp_path, 15, "later")
-    first, second = find_ending(dict.fromkeys((soon, ended, later), "renew it"), NOW)
+    first, second = texts(find_ending(dict.fromkeys((soon, ended, later), "renew it"), NOW))
     assert first.startswith(f"the certificate {soon} ends on {NOW + timedelta(days=13.5):%Y-%m-%d}")
     assert first.endswith("UTC, in 13 days: renew it")
     assert second.startswith(f"the certificate {ended} ended on ")
@@ -32,7 +38,7 @@ def test_only_those_that_end_within_14_days_are_named(tmp_path: Path) -> None:
 def test_what_is_no_certificate_is_named_and_what_is_absent_is_not(tmp_path: Path) -> None:
     (tmp_path / "text.pem").write_text("nonsense")
     files = {tmp_path / "absent.pem": "r", tmp_path / "text.pem": "renew it", tmp_path: "renew it"}
-    assert find_ending(files, NOW) == [
+    assert texts(find_ending(files, NOW)) == [
         f"the certificate {tmp_path / 'text.pem'} cannot be read (it is no PEM certificate): renew it",
         f"the certificate {tmp_path} cannot be read (Is a directory): renew it",
     ]
@@ -52,7 +58,7 @@ def test_those_of_a_configuration_are_named_with_their_setting(tmp_path: Path) -
             url="mqtt://127.0.0.1", ca=str(authority.file), certificate=str(client.certificate), key=str(client.key)
         ),
     )
-    first, second = find_certificate_alarms(config, NOW)
+    first, second = texts(find_certificate_alarms(config, NOW))
     assert f"{door.certificate} ends on " in first
     assert ": server.certificate: put the renewed one there" in first
     assert second.endswith("bus.certificate: wanesync broker rotate ROLE on the machine of the broker")
@@ -72,7 +78,7 @@ def test_the_certificate_that_a_broker_shows_is_looked_at(tmp_path: Path) -> Non
         thread.start()
         bus = Bus(url=f"mqtts://127.0.0.1:{listening.getsockname()[1]}")
         config = Config(create=Create(customers="all", contacts="all"), bus=bus)
-        (alarm,) = find_certificate_alarms(config, NOW)
+        (alarm,) = texts(find_certificate_alarms(config, NOW))
         thread.join()
     assert alarm.startswith("the certificate of the broker at 127.0.0.1 ends on ")
     assert alarm.endswith("in 3 days: wanesync broker rotate server on its machine")

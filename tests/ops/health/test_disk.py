@@ -16,7 +16,7 @@ def test_a_disk_that_is_nearly_full_is_named(tmp_path: Path, monkeypatch: pytest
     store = open_store(f"sqlite:{tmp_path / 'state.db'}", migrate=True)
     free = [499 << 20, 500 << 20]
     monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=free.pop(0)))
-    assert find_disk_alarms(store) == [
+    assert [alarm.text for alarm in find_disk_alarms(store)] == [
         f"the disk of the database has 499 MB left ({tmp_path}): make room, or move the database"
     ]
     assert find_disk_alarms(store) == []

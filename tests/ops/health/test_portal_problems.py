@@ -24,7 +24,7 @@ def live() -> Iterator[LiveSync]:
 
 def alarms(live: LiveSync) -> list[str]:
     with live.store.reading() as tx:
-        return find_portal_alarms(tx)
+        return [alarm.text for alarm in find_portal_alarms(tx)]
 
 
 def test_an_account_that_was_never_checked_raises_none(live: LiveSync) -> None:

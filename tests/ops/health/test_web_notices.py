@@ -16,7 +16,7 @@ def note(process: str, text: str, tx: Tx) -> None:
 
 def find(store: Store) -> list[str]:
     with store.reading() as tx:
-        return find_notice_alarms(tx)
+        return [alarm.text for alarm in find_notice_alarms(tx)]
 
 
 def test_each_process_has_its_own_line_and_equal_ones_are_one(store: Store) -> None:

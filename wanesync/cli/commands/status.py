@@ -11,8 +11,9 @@ import typer
 from rich.live import Live
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
+from wanesync.core.alarms import Alarm
 from wanesync.core.errors import ConfigError
-from wanesync.ops.alarms import read_alarms
+from wanesync.ops.alarms import find_alarms
 from wanesync.ops.broker.certificates import utc_now
 from wanesync.ops.health.certificates import find_certificate_alarms
 from wanesync.ops.status import Status, read_status
@@ -37,7 +38,7 @@ def status(
     with open_configured(config_file) as (config, store):
         ending = find_certificate_alarms(config, utc_now())
         if check:
-            _check([*read_alarms(store), *ending], as_json=as_json)
+            _check([*find_alarms(store), *ending], as_json=as_json)
         current = _with_alarms(read_status(store), ending)
         if watch:
             pause = threading.Event()
@@ -50,15 +51,19 @@ def status(
         make_console().print(render_status(current))
 
 
-def _with_alarms(current: Status, more: Sequence[str]) -> Status:
-    return replace(current, alarms=[*current.alarms, *more])
+def _with_alarms(current: Status, more: Sequence[Alarm]) -> Status:
+    return replace(
+        current,
+        alarms=[*current.alarms, *(alarm.text for alarm in more)],
+        alarm_codes=[*current.alarm_codes, *(alarm.as_json() for alarm in more)],
+    )
 
 
-def _check(alarms: Sequence[str], *, as_json: bool) -> NoReturn:
+def _check(alarms: Sequence[Alarm], *, as_json: bool) -> NoReturn:
     """Print the alarms and nothing else, and exit: with 1 if there is one."""
     if as_json:
-        print_json({"alarms": alarms})
+        print_json({"alarms": [alarm.text for alarm in alarms], "alarm_codes": [alarm.as_json() for alarm in alarms]})
     else:
         for alarm in alarms:
-            print_line(alarm)
+            print_line(alarm.text)
     raise typer.Exit(1 if alarms else 0)

@@ -74,7 +74,7 @@ def read_state(broker: Broker, now: datetime) -> BrokerState:
             f"{name} is accepted and not in the register: delete it with mosquitto_ctrl" for name in accepted - good
         ]
     alarms += [f"{role} has no credential: wanesync broker rotate {role}" for role in ROLES if not register.of(role)]
-    alarms += find_ending(list_certificates(broker), now)
+    alarms += [alarm.text for alarm in find_ending(list_certificates(broker), now)]
     alarms += _compare_served(broker)
     return BrokerState(
         release=str(register.release),

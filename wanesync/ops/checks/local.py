@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.field_generations import MapState
 from wanesync.core.rate_limits import TEST_RATE
-from wanesync.ops.alarms import WEB, is_served, read_alarms
+from wanesync.ops.alarms import WEB, find_alarms, is_served
 from wanesync.ops.broker.certificates import utc_now
 from wanesync.ops.checks.findings import Finding, fail, ok, warn
 from wanesync.ops.health.certificates import find_certificate_alarms
@@ -46,18 +46,16 @@ def check_certificates(config: Config) -> Iterator[Finding]:
     """Check that no certificate of the configuration ends within 14 days."""
     found = find_certificate_alarms(config, utc_now())
     for alarm in found:
-        text, _, fix = alarm.partition(": ")
-        yield warn("certificates", text, fix)
+        yield warn("certificates", alarm.what, alarm.way_out)
     if not found and (config.server.certificate or config.bus.url):
         yield ok("certificates", "none ends within 14 days")
 
 
 def check_alarms(store: Store) -> Iterator[Finding]:
     """List the alarms of ``wanesync status``."""
-    alarms = read_alarms(store)
+    alarms = find_alarms(store)
     for alarm in alarms:
-        text, _, fix = alarm.partition(": ")
-        yield warn("alarms", text, fix or "see wanesync status")
+        yield warn("alarms", alarm.what, alarm.advice or "see wanesync status")
     if not alarms:
         yield ok("alarms", "none")
 
@@ -87,7 +85,7 @@ def check_database(store: Store, fields: FieldMap) -> Iterator[Finding]:
             "mend what it says, then wanesync resume (a pause for a refused key ends by itself)",
         )
     for quota in quotas:
-        yield warn("quotas", quota, "wait, or set more: wanesync limits")
+        yield warn("quotas", quota.text, "wait, or set more: wanesync limits")
     web = sum(process.lanes == WEB for process in processes)
     workers = len(processes) - web
     counts = f"{web} that receive webhooks, {workers} that work"
@@ -153,7 +151,6 @@ def _check_shared(path: Path, what: str, bits: int, verb: str) -> Iterator[Findi
 def check_disk(store: Store) -> Finding:
     """Check the room on the disk of the database."""
     for alarm in find_disk_alarms(store):
-        text, _, fix = alarm.rpartition(": ")
-        return fail("disk", text, fix)
+        return fail("disk", alarm.what, alarm.way_out)
     seen = store.url_label.startswith(SQLITE)
     return ok("disk", "has room" if seen else "that of the database's server is not seen from here")

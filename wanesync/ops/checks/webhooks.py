@@ -43,10 +43,9 @@ def check_arrivals(store: Store, fields: FieldMap) -> Iterator[Finding]:
     seen = {name.rpartition("/")[2] for event in events for name in event.values}
     for side in Side:
         check = f"{side} webhooks"
-        wrong = [alarm.removeprefix(f"{side}: ") for alarm in alarms if alarm.startswith(f"{side}: ")]
+        wrong = [alarm for alarm in alarms if alarm.what.startswith(f"{side}: ")]
         for alarm in wrong:
-            text, _, fix = alarm.partition(": ")
-            yield fail(check, text, fix)
+            yield fail(check, alarm.what.removeprefix(f"{side}: "), alarm.way_out)
         last_s = states[side].last_s
         if last_s is None and not wrong:
             yield warn(check, "none has arrived yet", _advise_first(side))

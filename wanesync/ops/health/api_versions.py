@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.setup.api_versions import NEWEST, EndingVersion, find_endings
 from wanesync.store.tables.settings import HUBSPOT_VERSION
 
@@ -35,14 +36,18 @@ def read_api_version(tx: Tx) -> ApiVersionState:
     return ApiVersionState(used, first.version, first.ends.isoformat(), first.days_left)
 
 
-def find_version_alarms(tx: Tx) -> list[str]:
-    """Return a line for each version in use whose support ends soon, or has ended."""
+def find_version_alarms(tx: Tx) -> list[Alarm]:
+    """Return an alarm for each version in use whose support ends soon, or has ended."""
     endings = find_endings(tx.settings.get(HUBSPOT_VERSION) or "", tx.now_ms)
-    return [describe_ending(ending) for ending in endings if ending.is_near]
+    return [
+        Alarm(AlarmCode.API_VERSION_ENDS, *describe_ending(ending), subject=ending.version)
+        for ending in endings
+        if ending.is_near
+    ]
 
 
-def describe_ending(ending: EndingVersion) -> str:
+def describe_ending(ending: EndingVersion) -> tuple[str, str]:
     """Return when the support of a version ends, and what to set instead."""
     when = f"ends on {ending.ends} (in {ending.days_left} days)" if ending.days_left > 0 else f"ended on {ending.ends}"
     newer = f'set hubspot.api_version = "{NEWEST}"' if ending.version != NEWEST else "install a newer wanesync"
-    return f"HubSpot's support of its API version {ending.version} {when}: {newer}, then restart the workers"
+    return f"HubSpot's support of its API version {ending.version} {when}", f"{newer}, then restart the workers"

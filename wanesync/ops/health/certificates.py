@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.ops.broker.certificates import CertificateFacts, read_certificate
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ CONNECT_S = 3.0
 """Seconds for a server to show its certificate: it is beside this machine or in the same region (our choice)."""
 
 
-def find_certificate_alarms(config: Config, now: datetime) -> list[str]:
+def find_certificate_alarms(config: Config, now: datetime) -> list[Alarm]:
     """Return an alarm for each certificate of a configuration that ends within 14 days or cannot be read.
 
     Those of its own files, and the one that the broker shows: a handshake, at most 3 s.
@@ -44,7 +45,7 @@ def find_certificate_alarms(config: Config, now: datetime) -> list[str]:
     return alarms
 
 
-def find_ending(files: Mapping[Path, str], now: datetime) -> list[str]:
+def find_ending(files: Mapping[Path, str], now: datetime) -> list[Alarm]:
     """Return an alarm for each certificate that ends within 14 days or cannot be read.
 
     ``files``: path of a PEM file -> how it is renewed. A file that is not there is another check's.
@@ -57,20 +58,21 @@ def find_ending(files: Mapping[Path, str], now: datetime) -> list[str]:
             continue
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no PEM certificate"
-            alarms.append(f"the certificate {path} cannot be read ({reason}): {renewal}")
+            what = f"the certificate {path} cannot be read ({reason})"
+            alarms.append(Alarm(AlarmCode.CERTIFICATE_ENDS, what, renewal, f"certificate {path}"))
             continue
         alarms += describe_end(f"the certificate {path}", found, renewal, now)
     return alarms
 
 
-def describe_end(what: str, found: CertificateFacts, renewal: str, now: datetime) -> Iterator[str]:
+def describe_end(what: str, found: CertificateFacts, renewal: str, now: datetime) -> Iterator[Alarm]:
     """Yield an alarm if a certificate ends soon."""
     left = found.ends - now
     if left > SOON:
         return
     day = f"{found.ends:%Y-%m-%d %H:%M} UTC"
     when = f"ended on {day}" if left <= timedelta() else f"ends on {day}, in {left.days} days"
-    yield f"{what} {when}: {renewal}"
+    yield Alarm(AlarmCode.CERTIFICATE_ENDS, f"{what} {when}", renewal, what.removeprefix("the "))
 
 
 def read_served(host: str, port: int) -> CertificateFacts | None:

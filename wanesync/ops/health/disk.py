@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wanesync.core.alarms import Alarm, AlarmCode
+
 if TYPE_CHECKING:
     from wanesync.store.database import Store
 
@@ -15,8 +17,8 @@ LEAST_FREE_BYTES = 500 << 20
 PREFIX = "sqlite:"
 
 
-def find_disk_alarms(store: Store) -> list[str]:
-    """Return a line if the disk of the database is nearly full."""
+def find_disk_alarms(store: Store) -> list[Alarm]:
+    """Return an alarm if the disk of the database is nearly full."""
     path = store.url_label.removeprefix(PREFIX)
     if not store.url_label.startswith(PREFIX) or path == ":memory:":
         return []
@@ -24,5 +26,6 @@ def find_disk_alarms(store: Store) -> list[str]:
     with suppress(OSError):  # a folder that is gone is reported where the database is opened
         free = shutil.disk_usage(folder).free
         if free < LEAST_FREE_BYTES:
-            return [f"the disk of the database has {free >> 20:,} MB left ({folder}): make room, or move the database"]
+            what = f"the disk of the database has {free >> 20:,} MB left ({folder})"
+            return [Alarm(AlarmCode.DISK_FULL, what, "make room, or move the database")]
     return []

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from wanesync.config.model import SECRET_KEYS
+from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.terminal import format_duration
 
 if TYPE_CHECKING:
@@ -44,17 +45,17 @@ def store_troubles(tx: Tx, process: str, mine: Collection[str], troubles: Mappin
             tx.settings.put(f"{PREFIX}{key}", json.dumps(after))
 
 
-def find_secret_alarms(tx: Tx) -> list[str]:
-    """Return a line for each secret that cannot be read again."""
+def find_secret_alarms(tx: Tx) -> list[Alarm]:
+    """Return an alarm for each secret that cannot be read again."""
     alarms = []
     for key, text in sorted(tx.settings.get_many([f"{PREFIX}{key}" for key in SECRET_KEYS]).items()):
         entries = [entry for entry in _read(text).values() if entry["until_ms"] > tx.now_ms]
         if entries:
             oldest = min(entries, key=lambda entry: entry["since_ms"])
             lasting = format_duration(tx.now_ms - oldest["since_ms"])
-            alarms.append(
-                f"{key.removeprefix(PREFIX)} cannot be read again for {lasting}, the old value stays: {oldest['text']}"
-            )
+            name = key.removeprefix(PREFIX)
+            what = f"{name} cannot be read again for {lasting}, the old value stays"
+            alarms.append(Alarm(AlarmCode.SECRET_UNREADABLE, what, oldest["text"], subject=name))
     return alarms
 
 

@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.errors import Failure
 from wanesync.core.model import Side
 from wanesync.terminal import format_duration
@@ -59,10 +60,10 @@ def store_check(tx: Tx, side: Side, check: SideCheck) -> None:
     tx.settings.put(setting_name(side), json.dumps(asdict(check)))
 
 
-def find_side_alarms(tx: Tx) -> list[str]:
-    """Return a line for each side whose key is refused or that does not answer, and for a clock that is wrong.
+def find_side_alarms(tx: Tx) -> list[Alarm]:
+    """Return an alarm for each side whose key is refused or that does not answer, and for a clock that is wrong.
 
-    A side that is paused has a line of its own already.
+    A side that is paused has an alarm of its own already.
     """
     alarms = []
     paused = tx.pauses.get_all()
@@ -75,17 +76,18 @@ def find_side_alarms(tx: Tx) -> list[str]:
         if abs(check.clock_error_ms) > MAX_CLOCK_ERROR_MS:
             ahead = "ahead of" if check.clock_error_ms > 0 else "behind"
             off = format_duration(abs(check.clock_error_ms))
-            alarms.append(
-                f"the clock of the database is {off} {ahead} {side}'s: set it (NTP) on the database's machine, or "
-                "webhooks are refused and expiry times are wrong"
-            )
+            what = f"the clock of the database is {off} {ahead} {side}'s"
+            advice = "set it (NTP) on the database's machine, or webhooks are refused and expiry times are wrong"
+            alarms.append(Alarm(AlarmCode.CLOCK_WRONG, what, advice, str(side)))
     return alarms
 
 
-def _describe_failure(tx: Tx, side: Side, check: SideCheck) -> str:
+def _describe_failure(tx: Tx, side: Side, check: SideCheck) -> Alarm:
     lasting = format_duration(tx.now_ms - check.since_ms)
     if check.failure in KEY_FAILURES:
         key = KEY_SETTINGS[side]
         advice = f"put a valid one into {key} and restart; one that a file, a command or a manager holds is read again"
-        return f"{side} refuses the key for {lasting} ({check.reason}): {advice}"
-    return f"{side} does not answer as it should for {lasting}: {check.reason}; see its status page and the network"
+        what = f"{side} refuses the key for {lasting} ({check.reason})"
+        return Alarm(AlarmCode.KEY_REFUSED, what, advice, str(side))
+    advice = f"{check.reason}; see its status page and the network"
+    return Alarm(AlarmCode.SIDE_FAILING, f"{side} does not answer as it should for {lasting}", advice, str(side))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.model import Side
 from wanesync.core.setup.api_versions import STRIPE_VERSION
 from wanesync.ops.health.lane_status import age_s
@@ -95,8 +96,8 @@ def read_webhooks(tx: Tx) -> dict[str, WebhookState]:
     return states
 
 
-def find_webhook_alarms(tx: Tx) -> list[str]:
-    """Return a line for each side and reason for which webhooks are refused.
+def find_webhook_alarms(tx: Tx) -> list[Alarm]:
+    """Return an alarm for each side and reason for which webhooks are refused.
 
     An alarm are many of them, or one within a day after which no other was accepted.
     """
@@ -106,19 +107,20 @@ def find_webhook_alarms(tx: Tx) -> list[str]:
     return [*refused, *_find_missed(tx)]
 
 
-def _find_missed(tx: Tx) -> list[str]:
-    """Return a line for each side of which changes were found lately that no webhook had reported."""
+def _find_missed(tx: Tx) -> list[Alarm]:
+    """Return an alarm for each side of which changes were found lately that no webhook had reported."""
     alarms = []
     for side in Side:
         missed = read_missed(tx, side)
         if missed is not None and missed.records and age_s(tx, missed.at_ms) < DAY_S:
             names = f" ({', '.join(missed.names)})" if missed.names else ""
             are = "was" if missed.records == 1 else "were"
-            alarms.append(
+            what = (
                 f"{side}: no webhook reported the changes of {pluralize(missed.records, 'record')}{names}, which {are} "
-                f"found {format_duration(tx.now_ms - missed.at_ms)} ago and synced. Unless wanesync serve did not run: "
-                "check the webhook subscriptions; wanesync diff --since 1d shows what is missed"
+                f"found {format_duration(tx.now_ms - missed.at_ms)} ago and synced. Unless wanesync serve did not run"
             )
+            advice = "check the webhook subscriptions; wanesync diff --since 1d shows what is missed"
+            alarms.append(Alarm(AlarmCode.CHANGES_MISSED, what, advice, str(side)))
     return alarms
 
 
@@ -135,14 +137,19 @@ UNUSABLE: Sequence[Outcome] = (Outcome.SIGNATURE, Outcome.CLOCK, Outcome.TOO_LAR
 """Refusals that every repetition meets again, so that the vendor gives up."""
 
 
-def _describe(count: WebhookCount) -> str:
+def _describe(count: WebhookCount) -> Alarm:
     if count.outcome in ELEMENT_ALARMS:
         one, several, advice = ELEMENT_ALARMS[count.outcome]
         what = one if count.lately == 1 else several
-        return f"{count.side}: {pluralize(count.lately, 'event')} of the last 10 min {what}: {advice}"
+        code = AlarmCode.WEBHOOKS_FOREIGN if count.outcome is Outcome.FOREIGN else AlarmCode.WEBHOOKS_VERSION
+        wrong = f"{count.side}: {pluralize(count.lately, 'event')} of the last 10 min {what}"
+        return Alarm(code, wrong, advice, str(count.side))
     number = count.lately or count.kept
     span = "of the last 10 min " if count.lately else ""
     were = "was" if number == 1 else "were"
     why = NAMES[count.outcome][number != 1]
     refused = f"{count.side}: {pluralize(number, 'webhook')} {span}{were} refused {why}"
-    return f"{refused}: {ADVICE[count.outcome][count.side]}"
+    advice = ADVICE[count.outcome][count.side]
+    if count.outcome is Outcome.SIGNATURE:
+        return Alarm(AlarmCode.WRONG_SIGNATURES, refused, advice, str(count.side))
+    return Alarm(AlarmCode.WEBHOOKS_REFUSED, refused, advice, f"{count.side}:{count.outcome}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.store.tables.processes import LEASE_MS
 
 if TYPE_CHECKING:
@@ -28,9 +29,10 @@ def put_notice(tx: Tx, process: str, text: str) -> None:
         tx.settings.drop(NOTICES)
 
 
-def find_notice_alarms(tx: Tx) -> list[str]:
-    """Return each different line that a running process reports."""
-    return sorted({text for at_ms, text in _read(tx).values() if _is_fresh(tx, (at_ms, text))})
+def find_notice_alarms(tx: Tx) -> list[Alarm]:
+    """Return an alarm for each different line that a running process reports."""
+    texts = sorted({text for at_ms, text in _read(tx).values() if _is_fresh(tx, (at_ms, text))})
+    return [Alarm(AlarmCode.WEB_NOTICE, text, subject=str(number or "")) for number, text in enumerate(texts)]
 
 
 def _read(tx: Tx) -> dict[str, tuple[int, str]]:
