@@ -13,9 +13,9 @@ from wanesync.store import Store
 
 KEYS = (
     "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "missing", "still_held", "links",
-    "conflicts", "kept_values", "alarm_codes",
-    "rejected", "open_writes", "purchases", "account_purchases", "processes", "holds", "alarms", "webhooks",
-    "last_catch_up_s", "last_reconcile_s", "api_version",
+    "conflicts", "kept_values",
+    "rejected", "open_writes", "purchases", "account_purchases", "processes", "holds", "alarms",
+    "alarm_codes", "webhooks", "last_catch_up_s", "last_reconcile_s", "api_version",
 )  # fmt: skip
 
 
