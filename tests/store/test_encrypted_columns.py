@@ -31,7 +31,7 @@ TEXTS = {
     },
     "conflicts": {"id", "link_id", "side", "record_id", "field", "kind", "value_hash"},
     "tombstones": {"side", "id", "hmac"},
-    "journal": {"id", "kind", "side", "record_id", "link_id"},
+    "journal": {"id", "kind", "side", "record_id", "link_id", "operator", "via"},
     "pauses": {"name", "reason"},
     "failed_batches": {"place", "process", "reason"},
     "rates": {"scope", "reason"},

@@ -888,18 +888,18 @@ SELECT hmac, MAX(at_ms), MAX(erased) FROM tombstones WHERE hmac IN (:hmacs) GROU
 -- journal
 
 -- name: add_journal
-INSERT INTO journal (id, at_ms, seq, kind, side, record_id, link_id, data)
-VALUES (:id, :now, :seq, :kind, :side, :record_id, :link_id, :data);
+INSERT INTO journal (id, at_ms, seq, kind, side, record_id, link_id, operator, via, data)
+VALUES (:id, :now, :seq, :kind, :side, :record_id, :link_id, :operator, :via, :data);
 
 -- name: journal_of
-SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
+SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
 WHERE record_id <> '' AND record_id IN (:refs)
-UNION SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
+UNION SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
 WHERE link_id <> '' AND link_id IN (:refs)
 ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 
 -- name: latest_journal
-SELECT id, at_ms, seq, kind, side, record_id, link_id, data FROM journal
+SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
 ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 
 -- the change guard

@@ -251,9 +251,13 @@ CREATE TABLE journal (
     side TEXT NOT NULL,
     record_id TEXT NOT NULL,
     link_id TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    via TEXT NOT NULL,
     data BLOB NOT NULL
 );
 CREATE INDEX journal_at ON journal (at_ms, seq);
+CREATE INDEX journal_kind ON journal (kind, at_ms, seq);
+CREATE INDEX journal_operator ON journal (operator, at_ms) WHERE operator <> '';
 CREATE INDEX journal_record ON journal (record_id, at_ms) WHERE record_id <> '';
 CREATE INDEX journal_link ON journal (link_id, at_ms) WHERE link_id <> '';
 

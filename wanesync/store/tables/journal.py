@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 from wanesync.core.ids import bound
 from wanesync.core.model import Side
+from wanesync.core.operators import Operator, Via
 from wanesync.store.codec import JSON, pack, unpack_object
 from wanesync.store.session import Row, Table
 
 
 @dataclass(frozen=True, slots=True)
 class JournalRow:
-    """An entry of the journal; ``side`` is None and the ids are "" without a record or a link."""
+    """An entry of the journal; ``side`` is None and the ids are "" without a record or a link.
+
+    ``operator``: who caused it, None where it was live sync. ``seq``: its place among the entries of one transaction.
+    """
 
     id: str
     at_ms: int
@@ -22,6 +26,8 @@ class JournalRow:
     record_id: str
     link_id: str
     data: Mapping[str, JSON]
+    operator: Operator | None = None
+    seq: int = 0
 
 
 class Journal(Table):
@@ -29,8 +35,16 @@ class Journal(Table):
 
     __slots__ = ()
 
-    def add(self, kind: str, side: Side | None, record_id: str, link_id: str, data: Mapping[str, object]) -> None:
-        """Appends an entry; ``data`` must be serialisable as JSON."""
+    def add(
+        self,
+        kind: str,
+        side: Side | None,
+        record_id: str,
+        link_id: str,
+        data: Mapping[str, object],
+        operator: Operator | None = None,
+    ) -> None:
+        """Appends an entry; ``data`` must be serialisable as JSON. ``operator``: who caused it, if it was an operator."""
         session = self._session
         row_id = session.make_id()
         session.defer(
@@ -42,6 +56,8 @@ class Journal(Table):
             side=side or "",
             record_id=bound(record_id),
             link_id=link_id,
+            operator=operator.name if operator else "",
+            via=operator.via if operator else "",
             data=session.encryption.encrypt(pack(dict(data)), "journal", row_id, "data"),
         )
 
@@ -54,6 +70,7 @@ class Journal(Table):
         return [self._entry(row) for row in self._session.rows("latest_journal", limit=limit)]
 
     def _entry(self, row: Row) -> JournalRow:
-        row_id, at_ms, _, kind, side, record_id, link_id, blob = row
+        row_id, at_ms, seq, kind, side, record_id, link_id, operator, via, blob = row
         data = unpack_object(self._session.encryption.decrypt(blob, "journal", row_id, "data"))
-        return JournalRow(row_id, at_ms, kind, Side(side) if side else None, record_id, link_id, data)
+        author = Operator(operator, Via(via)) if operator else None
+        return JournalRow(row_id, at_ms, kind, Side(side) if side else None, record_id, link_id, data, author, seq)
