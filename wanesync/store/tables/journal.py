@@ -35,16 +35,17 @@ class Journal(Table):
 
     __slots__ = ()
 
-    def add(
+    def add(  # noqa: PLR0913 - an entry has these parts, and most have no operator
         self,
         kind: str,
         side: Side | None,
         record_id: str,
         link_id: str,
         data: Mapping[str, object],
+        *,
         operator: Operator | None = None,
     ) -> None:
-        """Appends an entry; ``data`` must be serialisable as JSON. ``operator``: who caused it, if it was an operator."""
+        """Appends an entry; ``data`` must be serialisable as JSON. ``operator``: who caused it, if one did."""
         session = self._session
         row_id = session.make_id()
         session.defer(
