@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.core_builders import link
 from tests.support.lanes import bury, queue, read_lane, start_processes
+from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source
 from wanesync.core.jobs import MAX_TURNS, DeadClass, JobKind, JobRequest, WaitCode
@@ -90,7 +91,7 @@ def test_a_side_that_is_unreachable_or_paused_raises_an_alarm(store: Store, away
 
 def test_a_pause_of_an_operator_names_the_operator(store: Store) -> None:
     start_processes(store)
-    pause_sides(store, [S])
+    pause_sides(store, [S], ADA)
     assert read_alarms(store) == ["stripe is paused by an operator (wanesync resume ends it), for 0 s"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.core_builders import link
+from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source, loop_source
 from wanesync.core.errors import NotFound
@@ -69,7 +70,7 @@ def test_without_a_hold_all_of_them_are_none(store: Store) -> None:
 def test_a_release_queues_a_write_of_every_person_behind_all_other_work(store: Store) -> None:
     people = PAGE_ROWS + 1
     hold_people(store, people)
-    assert close_holds(store, choose_holds(store, "all", HoldState.RELEASED), HoldState.RELEASED) == people
+    assert close_holds(store, choose_holds(store, "all", HoldState.RELEASED), HoldState.RELEASED, ADA) == people
     with store.reading() as tx:
         (depth,) = tx.jobs.depth()
         assert (depth["lane"], depth["priority"], depth["ready"]) == ("stripe", Priority.BULK, people)
@@ -79,10 +80,10 @@ def test_a_release_queues_a_write_of_every_person_behind_all_other_work(store: S
 def test_closing_a_hold_again_queues_no_job_twice_and_is_one_journal_entry(store: Store) -> None:
     hold_people(store, 2)
     (hold,) = choose_holds(store, "all", HoldState.RELEASED)
-    assert close_hold(store, hold, HoldState.RELEASED) == 2
+    assert close_hold(store, hold, HoldState.RELEASED, ADA) == 2
     (closed,) = choose_holds(store, "all", HoldState.RELEASED)
     assert choose_holds(store, "all", HoldState.DISCARDED) == [], "it was released"
-    assert close_hold(store, closed, HoldState.RELEASED) == 2
+    assert close_hold(store, closed, HoldState.RELEASED, ADA) == 2
     with store.reading() as tx:
         assert [row["ready"] for row in tx.jobs.depth()] == [2]
         assert [row.kind for row in tx.journal.latest(10)] == ["hold released"]

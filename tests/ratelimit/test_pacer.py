@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.limits import DAY_MS, effective, rate_refusal
+from tests.support.operators import ADA
 from tests.support.virtual_clock import START_MS, VirtualClock
 from wanesync.core.errors import SidePaused
 from wanesync.core.model import Side
@@ -195,14 +196,14 @@ def test_an_operators_pause_stops_calls_outside_the_job_table_within_a_second(
 ) -> None:
     pacer = Pacer(store, clock, Side.STRIPE)
     pacer.wait_for_slot(LIST)
-    pause_sides(store, [Side.HUBSPOT])
+    pause_sides(store, [Side.HUBSPOT], ADA)
     clock.sleep_until(clock.monotonic_ms() + REFRESH_INTERVAL_MS)
     pacer.wait_for_slot(LIST)
-    pause_sides(store, [Side.STRIPE])
+    pause_sides(store, [Side.STRIPE], ADA)
     clock.sleep_until(clock.monotonic_ms() + REFRESH_INTERVAL_MS)
     with pytest.raises(SidePaused, match="wanesync resume stripe"):
         pacer.wait_for_slot(LIST)
-    resume_sides(store, [Side.STRIPE])
+    resume_sides(store, [Side.STRIPE], ADA)
     clock.sleep_until(clock.monotonic_ms() + REFRESH_INTERVAL_MS)
     pacer.wait_for_slot(LIST)
 

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import CallError, Failure, WrongAccount
 from wanesync.core.model import Side
@@ -113,7 +114,7 @@ def test_a_side_that_an_operator_paused_is_left_alone_and_a_defect_ends_no_probe
     probe = make_probe(store, port)
     probe.probe_if_due(Side.STRIPE)
     assert (port.calls, found(store)) == (1, None)
-    pause_sides(store, [Side.STRIPE])
+    pause_sides(store, [Side.STRIPE], ADA)
     make_probe(store, port).probe_if_due(Side.STRIPE)
     assert port.calls == 1
 

@@ -29,6 +29,14 @@ class ConfigError(WanesyncError):
         super().__init__("\n".join(problems))
 
 
+class ConfirmationNeeded(ConfigError):
+    """What is asked for is possible, but needs a second confirmation (``--force``). ``why``: without the advice."""
+
+    def __init__(self, why: str, advice: str) -> None:
+        self.why = why
+        super().__init__([f"{why}; {advice}"])
+
+
 class WrongAccount(WanesyncError):
     """The database belongs to another portal, account or mode than the one configured."""
 

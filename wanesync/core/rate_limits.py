@@ -7,6 +7,7 @@ requests that bulk work may use, and ``stripe:monthly_reads``, reads in 30 days.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -319,7 +320,11 @@ MAX_RATE_PER_S = 1_000.0
 """Highest rate an operator may set; no account is allowed more."""
 MIN_RATE_PER_S = 0.1
 """Lowest rate an operator may set: one request in 10 s; ``wanesync pause`` stops everything."""
-_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(%|/s|/month)?")
+MAX_READS = int(LIVE_RATE * MONTH_DAYS * DAY_MS / 1000)
+"""Most reads in 30 days that an operator may set: what Stripe's default rate lets through in that time."""
+MAX_VALUE_CHARS = 30
+"""Longest value that is looked at, and repeated in a message (our choice)."""
+_NUMBER = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?)\s*(%|/s|/month)?", re.IGNORECASE)
 
 
 class LimitUnit(StrEnum):
@@ -360,20 +365,46 @@ Sources: docs.stripe.com/rate-limits, HubSpot, usage guidelines.
 
 
 def parse_value(scope: str, text: str) -> float:
-    """Parse ``12/s``, ``0.5`` or ``50%``, ``10000`` by the scope's unit; raise ValueError with what is allowed."""
+    """Parse ``12/s``, ``0.5`` or ``50%``, ``10000`` by the scope's unit.
+
+    Raises ValueError with what is wrong with it, and what is allowed: no number, another unit, not above 0, too little,
+    more than any account is allowed.
+    """
     if scope not in VENDOR_ALLOWANCES:
-        raise ValueError(f"{scope} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}")
-    unit = VENDOR_ALLOWANCES[scope].unit
-    found = _NUMBER.fullmatch(text.strip())
-    value, suffix = (float(found[1]), found[2] or "") if found else (-1.0, "")
-    match unit:
-        case LimitUnit.PER_S if suffix in ("", "/s") and MIN_RATE_PER_S <= value <= MAX_RATE_PER_S:
-            return value
-        case LimitUnit.SHARE if suffix in ("", "%") and 0 < (share := value / 100 if suffix else value) <= 1:
-            return share
-        case LimitUnit.READS if suffix in ("", "/month") and 1 <= value == int(value):
-            return value
-    raise ValueError(f"{scope}: {text!r} is no value for it: {_allowed(unit)}")
+        raise ValueError(f"{scope[:MAX_VALUE_CHARS]} is no limit: one of {', '.join(VENDOR_ALLOWANCES)}")
+    unit, text = VENDOR_ALLOWANCES[scope].unit, text.strip()
+    found = _NUMBER.fullmatch(text) if len(text) <= MAX_VALUE_CHARS else None
+    value, suffix = (float(found[1]), found[2] or "") if found else (math.nan, "")
+    value = value / 100 if suffix == "%" else value
+    if wrong := _find_fault(unit, text, suffix.lower(), value):
+        raise ValueError(f"{scope}: {wrong}: give {_allowed(unit)}")
+    return value
+
+
+def _find_fault(unit: LimitUnit, text: str, suffix: str, value: float) -> str:
+    """Return what is wrong with a value, "" if nothing is."""
+    shown = repr(text if len(text) <= MAX_VALUE_CHARS else f"{text[:MAX_VALUE_CHARS]}…")
+    lowest, highest = _BOUNDS[unit]
+    faults = {
+        "a value is missing": not text,
+        f"{shown} is no value for it": math.isnan(value),
+        f"{shown} has another unit": bool(suffix) and suffix != _SUFFIXES[unit],
+        f"{shown} is below 0": value < 0,
+        f"{shown} is 0, which is what a pause is for": value == 0,
+        f"{shown} is more than any account is allowed": value > highest,
+        f"{shown} is too little": value < lowest,
+        f"{shown} is no whole number": unit is LimitUnit.READS and value % 1 != 0,
+    }
+    return next((text for text, found in faults.items() if found), "")
+
+
+_SUFFIXES = {LimitUnit.PER_S: "/s", LimitUnit.SHARE: "%", LimitUnit.READS: "/month"}
+_BOUNDS = {
+    LimitUnit.PER_S: (MIN_RATE_PER_S, MAX_RATE_PER_S),
+    LimitUnit.SHARE: (0.0, 1.0),
+    LimitUnit.READS: (1, MAX_READS),
+}
+"""Lowest and highest value of each unit."""
 
 
 def _allowed(unit: LimitUnit) -> str:
@@ -384,7 +415,7 @@ def _allowed(unit: LimitUnit) -> str:
         case LimitUnit.SHARE:
             return "a share of the day above 0 and up to 1, such as 0.5 or 50%"
         case LimitUnit.READS:
-            return "a whole number of reads in 30 days, such as 10000"
+            return f"a whole number of reads in 30 days up to {MAX_READS:,}, such as 10000"
 
 
 def find_excess(scope: str, value: float, known: Limit | None) -> str:

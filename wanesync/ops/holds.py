@@ -9,6 +9,7 @@ from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.errors import NotFound
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import contact_key
+from wanesync.core.operators import Operator
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.holds import HeldRow, HoldRow
 
@@ -66,12 +67,12 @@ def choose_holds(store: Store, which: str, state: HoldState) -> list[HoldRow]:
     return [row for row in found if row.state in (HoldState.OPEN, state)]
 
 
-def close_holds(store: Store, holds: Iterable[HoldRow], state: HoldState) -> int:
+def close_holds(store: Store, holds: Iterable[HoldRow], state: HoldState, operator: Operator) -> int:
     """Release or discard several holds. Returns the number of people queued."""
-    return sum(close_hold(store, hold, state) for hold in holds)
+    return sum(close_hold(store, hold, state, operator) for hold in holds)
 
 
-def close_hold(store: Store, hold: HoldRow, state: HoldState) -> int:
+def close_hold(store: Store, hold: HoldRow, state: HoldState, operator: Operator) -> int:
     """Release or discard what a hold keeps back; workers carry it out. Returns the number of people queued.
 
     Each page of values is a transaction of its own. After a crash in between, running it again is safe: a job that is
@@ -82,7 +83,9 @@ def close_hold(store: Store, hold: HoldRow, state: HoldState) -> int:
         source = tx.holds.close(hold.id, state)
         if source is not None:
             data = {"hold": hold.id, "source": source, "people": hold.people, "fields": hold.fields}
-            tx.journal.add(f"hold {state}", None, "", "", data)
+            tx.journal.add(f"hold {state}", None, "", "", data, operator)
+            after = {"state": str(state), "people": hold.people, "fields": hold.fields}
+            tx.audit.add(operator, "hold.close", hold.id, {"state": str(hold.state)}, after)
 
     store.run(close)
     queued: set[str] = set()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, ConfirmationNeeded
 from wanesync.core.model import Side
+from wanesync.core.operators import SYSTEM, Operator
 from wanesync.core.rate_limits import (
     VENDOR_ALLOWANCES,
     Limit,
@@ -57,11 +58,11 @@ def read_value(scope: str, text: str) -> float:
         raise ConfigError([str(error)]) from error
 
 
-def change_limit(store: Store, scope: str, text: str, *, force: bool) -> LimitChange:
+def change_limit(store: Store, scope: str, text: str, operator: Operator, *, force: bool) -> LimitChange:
     """Set a limit to a value as an operator writes it (``12/s``, ``50%``, ``10000``), at once in every process.
 
-    Raises ConfigError for an unknown scope, for a value that is none, and, unless ``force`` is given, for more than the
-    platform is known to allow.
+    Raises ConfigError for an unknown scope and for a value that is none; unless ``force`` is given, ConfirmationNeeded
+    for more than the platform is known to allow.
     """
     value = read_value(scope, text)
     with store.reading() as tx:
@@ -72,48 +73,48 @@ def change_limit(store: Store, scope: str, text: str, *, force: bool) -> LimitCh
         advice = "if your account has more, add --force"
         if reported:
             advice = f"that rises as soon as they allow more, and --force keeps {shown} for then"
-        raise ConfigError([f"{scope}: {shown} is too much: {excess}; {advice}"])
-    limit, new = store.run(lambda tx: _set_unless_same(tx, scope, value))
+        raise ConfirmationNeeded(f"{scope}: {shown} is too much: {excess}", advice)
+    limit, new = store.run(lambda tx: _set_unless_same(tx, scope, value, operator))
     return LimitChange(limit, new, "" if reported else excess)
 
 
-def _set_unless_same(tx: Tx, scope: str, value: float) -> tuple[Limit, bool]:
+def _set_unless_same(tx: Tx, scope: str, value: float, operator: Operator) -> tuple[Limit, bool]:
     """Set a limit, and whether that was a change: what changes nothing is not written to the journal."""
     known = tx.rates.lock(scope)
     if known is not None:
         wanted = set_by_hand(known, scope, value)
         if (known.configured, known.effective) == (wanted.configured, wanted.effective):
             return known, False
-    return set_limit(tx, scope, value), True
+    return set_limit(tx, scope, value, operator), True
 
 
-def set_limit(tx: Tx, scope: str, value: float) -> Limit:
-    """Set a limit, which every process follows from its next reservation on, and write it to the journal."""
+def set_limit(tx: Tx, scope: str, value: float, operator: Operator = SYSTEM) -> Limit:
+    """Set a limit, which every process follows from its next reservation on; into the journal and the audit log."""
     before = tx.rates.lock(scope)
     after = tx.rates.set_limit(scope, value)
-    _journal_setting(tx, scope, before, after)
+    _record_setting(tx, scope, before, after, operator)
     return after
 
 
-def reset_limit(store: Store, scope: str) -> Limit | None:
+def reset_limit(store: Store, scope: str, operator: Operator) -> Limit | None:
     """Return to the value of the configuration file; None where it has none, and the scope no limit of its own.
 
     Raises ConfigError for a scope that does not exist.
     """
     check_scope(scope)
-    return store.run(lambda tx: _reset(tx, scope))
+    return store.run(lambda tx: _reset(tx, scope, operator))
 
 
-def _reset(tx: Tx, scope: str) -> Limit | None:
+def _reset(tx: Tx, scope: str, operator: Operator) -> Limit | None:
     before = tx.rates.lock(scope)
     if before is None:
         return None
     if not before.filed:
         tx.rates.drop(scope)
-        _journal_setting(tx, scope, before, None)
+        _record_setting(tx, scope, before, None, operator)
         return None
     after = tx.rates.set_limit(scope, before.filed)
-    _journal_setting(tx, scope, before, after)
+    _record_setting(tx, scope, before, after, operator)
     return after
 
 
@@ -131,13 +132,15 @@ def _is_reported(limit: Limit) -> bool:
     return bool(limit.ceiling) and not limit.is_operation
 
 
-def _journal_setting(tx: Tx, scope: str, before: Limit | None, after: Limit | None) -> None:
+def _record_setting(tx: Tx, scope: str, before: Limit | None, after: Limit | None, operator: Operator) -> None:
+    """Write a change to the journal and the audit log: who, from and to."""
     if before and after and (before.configured, before.effective) == (after.configured, after.effective):
         return
-    data = {
-        "scope": scope,
-        "from": before.configured if before else None,
-        "to": after.configured if after else None,
-        "reason": "set by an operator",
-    }
-    tx.journal.add("limit set", Side(scope.partition(":")[0]), "", "", data)
+    values = {"from": before.configured if before else None, "to": after.configured if after else None}
+    data = {"scope": scope, **values, "reason": "set by an operator"}
+    tx.journal.add("limit set", Side(scope.partition(":")[0]), "", "", data, operator)
+    tx.audit.add(operator, "limit.set" if after else "limit.drop", scope, _as_state(before), _as_state(after))
+
+
+def _as_state(limit: Limit | None) -> dict[str, object] | None:
+    return {"configured": limit.configured, "effective": limit.effective} if limit else None

@@ -8,6 +8,7 @@ from wanesync.core.jobs import WaitCode
 from wanesync.sync.writer import WRITES
 
 if TYPE_CHECKING:
+    from wanesync.core.operators import Operator
     from wanesync.store.database import Store, Tx
 
 ON, OFF = "on", "off"
@@ -23,7 +24,7 @@ def read_writes(store: Store) -> str:
     return store.read(read_switch)
 
 
-def switch_writes(store: Store, *, on: bool) -> int:
+def switch_writes(store: Store, operator: Operator, *, on: bool) -> int:
     """Allow or forbid writes in every process, from its next transaction on. Returns how many waiting jobs became due.
 
     Setting what is set already changes nothing and is not written to the journal.
@@ -34,7 +35,9 @@ def switch_writes(store: Store, *, on: bool) -> int:
         if tx.settings.get(WRITES) == wanted:
             return 0
         tx.settings.put(WRITES, wanted)
-        tx.journal.add("writes", None, "", "", {"writes": wanted})
-        return tx.jobs.make_due(WaitCode.WRITES_OFF) if on else 0
+        tx.journal.add("writes", None, "", "", {"writes": wanted}, operator)
+        due = tx.jobs.make_due(WaitCode.WRITES_OFF) if on else 0
+        tx.audit.add(operator, "writes.switch", "writes", {"writes": OFF if on else ON}, {"writes": wanted})
+        return due
 
     return store.run(switch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.support.lanes import bury, queue, start_processes
+from tests.support.operators import ADA
 from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Side
@@ -14,7 +15,7 @@ from wanesync.store import Store
 def test_gauges_count_what_waits_and_what_needs_a_decision(store: Store) -> None:
     start_processes(store)
     queue(store, Side.STRIPE, JobKind.WRITE, 3)
-    switch_writes(store, on=True)
+    switch_writes(store, ADA, on=True)
     with store.transaction() as tx:
         tx.conflicts.put(Conflict(Side.STRIPE, "cus_1", "city", "Bonn", "differs"), "")
         tx.rejected.put(Side.STRIPE, "no id", b"{}")

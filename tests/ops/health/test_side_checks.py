@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.lanes import start_processes
+from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
 from wanesync.core.model import Side
 from wanesync.ops.alarms import read_alarms
@@ -59,7 +60,7 @@ def test_a_check_is_kept_as_it_was(store: Store) -> None:
     with store.reading() as tx:
         assert read_check(tx, H) is None
     check(store, H, error_ms=5)
-    pause_sides(store, [H])
+    pause_sides(store, [H], ADA)
     with store.reading() as tx:
         kept = read_check(tx, H)
     assert kept is not None

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from tests.support.operators import ADA
 from wanesync.ops.setup.hubspot_account import list_next_steps, prepare_hubspot
 from wanesync.ops.writes import switch_writes
 from wanesync.store import Store
@@ -46,7 +47,7 @@ def test_next_steps_are_those_that_are_not_done(store: Store) -> None:
 
     rest = ["wanesync diff", "wanesync up", "wanesync doctor"]
     assert commands(prepared=False) == ["wanesync init --hubspot", *rest, "wanesync writes on"]
-    switch_writes(store, on=True)
+    switch_writes(store, ADA, on=True)
     assert commands(prepared=True) == rest
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage, updates_sent
+from tests.support.operators import ADA
 from wanesync.core.change_guard import ChangeGuardRule, HoldState
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.model import Side
@@ -131,7 +132,7 @@ def test_release_writes_what_is_held_without_tripping_again() -> None:
         pairs = town(play, 12)
         import_all(play, pairs, "New")
         (hold,) = choose_holds(play.world.store, "all", HoldState.RELEASED)
-        assert close_hold(play.world.store, hold, HoldState.RELEASED) == 9
+        assert close_hold(play.world.store, hold, HoldState.RELEASED, ADA) == 9
         play.play()
         assert companies(play, pairs) == ["New"] * 12
         assert holds(play) == []
@@ -143,7 +144,7 @@ def test_a_released_source_is_counted_anew() -> None:
     with stage() as play:
         pairs = town(play, 8)
         import_all(play, pairs, "New")
-        close_hold(play.world.store, holds(play)[0], HoldState.RELEASED)
+        close_hold(play.world.store, holds(play)[0], HoldState.RELEASED, ADA)
         play.play()
         import_all(play, pairs, "Newer")
         assert sorted(companies(play, pairs)) == ["New"] * 5 + ["Newer"] * 3
@@ -156,7 +157,7 @@ def test_discard_leaves_the_other_side_as_it_was_for_good() -> None:
         import_all(play, pairs, "New")
         before = companies(play, pairs)
         sent = updates_sent(play)
-        close_hold(play.world.store, holds(play)[0], HoldState.DISCARDED)
+        close_hold(play.world.store, holds(play)[0], HoldState.DISCARDED, ADA)
         play.play()
         assert play.world.list_all()
         play.play()
@@ -174,7 +175,7 @@ def test_a_discarded_source_reaches_no_further_people() -> None:
     with stage() as play:
         pairs = town(play, 8)
         import_all(play, pairs[:6], "New")
-        close_hold(play.world.store, holds(play)[0], HoldState.DISCARDED)
+        close_hold(play.world.store, holds(play)[0], HoldState.DISCARDED, ADA)
         play.play()
         import_all(play, pairs[6:], "New")
         assert companies(play, pairs[6:]) == ["Old", "Old"]
@@ -245,18 +246,18 @@ def test_a_storm_of_edits_of_one_person_is_not_held() -> None:
 def test_a_paused_field_waits_until_it_is_resumed() -> None:
     with stage() as play:
         pairs = town(play, 2)
-        assert pause_field(play.world.store, "company", {"company"})
-        assert not pause_field(play.world.store, "company", {"company"})
+        assert pause_field(play.world.store, "company", {"company"}, ADA)
+        assert not pause_field(play.world.store, "company", {"company"}, ADA)
         type_in(play, Side.HUBSPOT, pairs[0][0], company="New", phone="+49 30 7654321")
         type_in(play, Side.HUBSPOT, pairs[0][0], company="Newer")
         assert companies(play, pairs) == ["Old", "Old"]
         assert play.world.facts.value((Side.STRIPE, pairs[0][1]), "phone").endswith("7654321")
-        assert resume_field(play.world.store, "company", {"company"}) == 1
+        assert resume_field(play.world.store, "company", {"company"}, ADA) == 1
         play.play()
         assert companies(play, pairs) == ["Newer", "Old"]
-        assert resume_field(play.world.store, "company", {"company"}) is None
+        assert resume_field(play.world.store, "company", {"company"}, ADA) is None
         with pytest.raises(ConfigError, match="no such field"):
-            pause_field(play.world.store, "shoe_size", {"company"})
+            pause_field(play.world.store, "shoe_size", {"company"}, ADA)
 
 
 def test_a_side_paused_by_an_operator_rests_until_it_is_resumed() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, Yes, open_configured
+from wanesync.cli.operator import find_operator
 from wanesync.cli.reports.differences import make_value_formatter
 from wanesync.core.change_guard import HoldState, show_source
 from wanesync.core.errors import ConfigError
@@ -117,7 +118,7 @@ def _close(which: str, state: HoldState, *, yes: bool, dry_run: bool, as_json: b
         if chosen and not yes and not dry_run:
             _confirm(chosen, fields, state)
         if not dry_run:
-            people = close_holds(store, chosen, state)
+            people = close_holds(store, chosen, state, find_operator())
     if as_json:
         counts = {"holds": len(chosen), "people": people, "fields": fields}
         print_json({str(state): counts} | ({"dry_run": True} if dry_run else {}))

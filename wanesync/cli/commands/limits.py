@@ -10,6 +10,7 @@ import typer
 
 from wanesync.accounts import read_pins
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
+from wanesync.cli.operator import find_operator
 from wanesync.core.rate_limits import VENDOR_ALLOWANCES, Limit, LimitUnit, format_value
 from wanesync.ops.limits import change_limit, check_scope, explain_limit, list_limits, read_value, reset_limit
 from wanesync.output import print_line
@@ -67,7 +68,7 @@ def change(
     with open_configured(options.config_file) as (config, store):
         # Where no process has run yet, the file's limits are stored first: the change records which one it replaces.
         apply_configured_limits(store, config.find_rate_limits(read_pins(config, store).mode), missing_only=True)
-        changed = change_limit(store, scope, value, force=force)
+        changed = change_limit(store, scope, value, find_operator(), force=force)
     _print_limit(scope, changed.limit, new=changed.new, as_json=options.as_json)
     if changed.warning:
         print_line(f"wanesync: {changed.warning}: what is refused lowers it again", error=True)
@@ -79,7 +80,7 @@ def reset(context: typer.Context, scope: Scope, *, as_json: AsJson = False, conf
     options = _combine(context, config_file, as_json=as_json)
     check_scope(scope)
     with open_configured(options.config_file) as (_, store):
-        limit = reset_limit(store, scope)
+        limit = reset_limit(store, scope, find_operator())
     _print_limit(scope, limit, new=True, as_json=options.as_json)
 
 

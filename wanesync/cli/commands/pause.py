@@ -8,6 +8,7 @@ import typer
 
 from wanesync.cli.commands.hold import format_people
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
+from wanesync.cli.operator import find_operator
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.pauses import pause_field, pause_sides, resume_field, resume_sides
@@ -25,11 +26,11 @@ def pause(
     with open_configured(config_file) as (config, store):
         if field is not None:
             _refuse_both(side, field)
-            new = pause_field(store, field, {spec.name for spec in config.specs})
+            new = pause_field(store, field, {spec.name for spec in config.specs}, find_operator())
             _print(f"Changes of {field} are held back{'' if new else ' already'}.", {"field": field}, as_json=as_json)
             return
         sides = [side] if side else list(Side)
-        pause_sides(store, sides)
+        pause_sides(store, sides, find_operator())
     names = " and ".join(sides)
     _print(f"Paused: {names}. wanesync resume ends it.", {"paused": [str(s) for s in sides]}, as_json=as_json)
 
@@ -41,12 +42,12 @@ def resume(
     with open_configured(config_file) as (config, store):
         if field is not None:
             _refuse_both(side, field)
-            people = resume_field(store, field, {spec.name for spec in config.specs})
+            people = resume_field(store, field, {spec.name for spec in config.specs}, find_operator())
             queued = f"is resumed, for {format_people(people)} first" if people else "is resumed"
             done = "was not paused" if people is None else queued
             _print(f"{field} {done}.", {"field": field, "people": people or 0}, as_json=as_json)
             return
-        resumed = resume_sides(store, [side] if side else list(Side))
+        resumed = resume_sides(store, [side] if side else list(Side), find_operator())
     names = " and ".join(resumed)
     text = f"Resumed: {names}." if resumed else "Nothing was paused by an operator."
     _print(text, {"resumed": [str(s) for s in resumed]}, as_json=as_json)

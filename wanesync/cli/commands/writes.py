@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
+from wanesync.cli.operator import find_operator
 from wanesync.ops.writes import read_writes, switch_writes
 from wanesync.output import print_line
 from wanesync.terminal import pluralize, print_json
@@ -29,7 +30,7 @@ def writes(
 ) -> None:
     """Allow or forbid writing to both sides. While off, everything else runs, and what would be written is logged."""
     with open_configured(config_file) as (_, store):
-        woken = 0 if switch is Switch.STATUS else switch_writes(store, on=switch is Switch.ON)
+        woken = 0 if switch is Switch.STATUS else switch_writes(store, find_operator(), on=switch is Switch.ON)
         now = read_writes(store)
     if as_json:
         print_json({"writes": now, "woken": woken})

@@ -1,0 +1,7 @@
+"""An operator for tests that change something."""
+
+from __future__ import annotations
+
+from wanesync.core.operators import Operator, Via
+
+ADA = Operator("ada", Via.CLI)
