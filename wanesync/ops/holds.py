@@ -83,7 +83,7 @@ def close_hold(store: Store, hold: HoldRow, state: HoldState, operator: Operator
         source = tx.holds.close(hold.id, state)
         if source is not None:
             data = {"hold": hold.id, "source": source, "people": hold.people, "fields": hold.fields}
-            tx.journal.add(f"hold {state}", None, "", "", data, operator)
+            tx.journal.add(f"hold {state}", None, "", "", data, operator=operator)
             after = {"state": str(state), "people": hold.people, "fields": hold.fields}
             tx.audit.add(operator, "hold.close", hold.id, {"state": str(hold.state)}, after)
 

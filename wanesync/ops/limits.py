@@ -138,7 +138,7 @@ def _record_setting(tx: Tx, scope: str, before: Limit | None, after: Limit | Non
         return
     values = {"from": before.configured if before else None, "to": after.configured if after else None}
     data = {"scope": scope, **values, "reason": "set by an operator"}
-    tx.journal.add("limit set", Side(scope.partition(":")[0]), "", "", data, operator)
+    tx.journal.add("limit set", Side(scope.partition(":")[0]), "", "", data, operator=operator)
     tx.audit.add(operator, "limit.set" if after else "limit.drop", scope, _as_state(before), _as_state(after))
 
 

@@ -24,7 +24,7 @@ def pause_sides(store: Store, sides: Iterable[Side], operator: Operator) -> list
         new = [side for side in sides if operator_pause(side) not in paused]
         for side in new:
             tx.pauses.set(operator_pause(side), REASON, away=False, probe_at_ms=0)
-            tx.journal.add("paused", side, "", "", {}, operator)
+            tx.journal.add("paused", side, "", "", {}, operator=operator)
         for side in new:
             tx.audit.add(operator, "side.pause", str(side), {"paused": False}, {"paused": True})
         return new
@@ -41,7 +41,7 @@ def resume_sides(store: Store, sides: Iterable[Side], operator: Operator) -> lis
         for side in found:
             tx.pauses.clear(operator_pause(side))
             due = tx.jobs.make_due(pause_code(operator_pause(side)))
-            tx.journal.add("resumed", side, "", "", {"jobs": due}, operator)
+            tx.journal.add("resumed", side, "", "", {"jobs": due}, operator=operator)
         for side in found:
             tx.audit.add(operator, "side.resume", str(side), {"paused": True}, {"paused": False})
         return found
@@ -60,7 +60,7 @@ def pause_field(store: Store, name: str, known: Collection[str], operator: Opera
     def pause(tx: Tx) -> bool:
         hold_id, new = tx.holds.open(field_source(name), HoldKind.FIELD)
         if new:
-            tx.journal.add("paused", None, "", "", {"field": name, "hold": hold_id}, operator)
+            tx.journal.add("paused", None, "", "", {"field": name, "hold": hold_id}, operator=operator)
             tx.audit.add(operator, "field.pause", name, {"paused": False}, {"paused": True, "hold": hold_id})
         return new
 

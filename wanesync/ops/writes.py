@@ -35,7 +35,7 @@ def switch_writes(store: Store, operator: Operator, *, on: bool) -> int:
         if tx.settings.get(WRITES) == wanted:
             return 0
         tx.settings.put(WRITES, wanted)
-        tx.journal.add("writes", None, "", "", {"writes": wanted}, operator)
+        tx.journal.add("writes", None, "", "", {"writes": wanted}, operator=operator)
         due = tx.jobs.make_due(WaitCode.WRITES_OFF) if on else 0
         tx.audit.add(operator, "writes.switch", "writes", {"writes": OFF if on else ON}, {"writes": wanted})
         return due
