@@ -47,25 +47,28 @@ MAX_CHARS = 10_000
 Event = MutableMapping[str, object]
 
 
+SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+    structlog.stdlib.PositionalArgumentsFormatter(),
+]
+"""What is done with every record, of ours and of libraries, before it is written."""
+
+
 def configure(level: str, stream: TextIO) -> None:
     """Write every record of ours and of our libraries to ``stream``, from ``level`` (``info`` …) up.
 
     JSON lines, unless ``stream`` is a terminal. May be called again: the last call applies.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-        structlog.stdlib.PositionalArgumentsFormatter(),
-    ]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_output(stream)))
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=_output(stream)))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -73,6 +76,11 @@ def configure(level: str, stream: TextIO) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in SILENT:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def make_json_formatter() -> logging.Formatter:
+    """Return what makes of a record the line that ``configure`` writes: one JSON object, masked."""
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=_json_output())
 
 
 def redact(_logger: object, _method: str, event: Event) -> Event:
@@ -116,15 +124,21 @@ def _mask_address(found: re.Match[str]) -> str:
 
 
 def _output(stream: TextIO) -> list[structlog.typing.Processor]:
-    terminal = stream.isatty()
-    render = partial(_render_for_terminal, stream) if terminal else structlog.processors.JSONRenderer(_dump)
+    if stream.isatty():
+        return [*_masked(), _flatten, partial(_render_for_terminal, stream)]
+    return _json_output()
+
+
+def _masked() -> list[structlog.typing.Processor]:
     return [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
         structlog.processors.ExceptionRenderer(lambda raised: format_crash(raised[1])),
         redact,
-        _flatten if terminal else _strip,
-        render,
     ]
+
+
+def _json_output() -> list[structlog.typing.Processor]:
+    return [*_masked(), _strip, structlog.processors.JSONRenderer(_dump)]
 
 
 def _render_for_terminal(stream: TextIO, _logger: object, _method: str, event: Event) -> str:

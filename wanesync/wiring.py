@@ -289,7 +289,8 @@ def build_secret_refresh(config: Config, store: Store | None, process: str, stop
 
 def build_retention_task(config: Config, store: Store) -> RetentionTask:
     """Build the task that deletes what is older than its retention."""
-    return RetentionTask(store, RetentionPolicy(**config.retention.model_dump()))
+    kept = RetentionPolicy(**config.retention.model_dump())
+    return RetentionTask(store, kept, max_log_lines=config.log.store_lines)
 
 
 def build_web_server(config: Config, store: Store) -> WebServer:

@@ -42,6 +42,7 @@ TEXTS = {
     "overwrite_sources": {"source"},
     "audit_log": {"operator", "via", "action", "subject", "before_state", "after_state", "hash"},
     "audit_head": {"hash"},
+    "log_lines": {"id", "event", "logger", "process", "side", "record_id", "correlation_id"},
 }  # fmt: skip
 """Table -> its columns of plain text: ids, codes, names of fields, reasons made of codes, keyed hashes.
 

@@ -11,6 +11,9 @@ from wanesync.core.errors import DecryptionFailed
 from wanesync.core.model import Change, Conflict, Parked, ParkReason, PutBack, Side
 from wanesync.core.purchases import Purchase
 from wanesync.store import Store, Tx
+from wanesync.store.queries import Value
+from wanesync.store.session import Row
+from wanesync.store.tables.log_lines import NEWEST, LogLine
 from wanesync.store.tables.sealed_rows import SEALED_TABLES
 
 
@@ -43,6 +46,8 @@ def _seed(tx: Tx, store: Store, name: str, values: dict[str, str]) -> None:
     tx.rejected.put(Side.STRIPE, "no JSON", f"{values}{name}".encode())
     hold_id, _ = tx.holds.open(f"source{name}", HoldKind.BRAKE)
     tx.holds.put(link.id, "city", HeldValue(Side.STRIPE, city, values["name"], hold_id))
+    data = {"reason": f"{values}"}
+    tx.log_lines.add([LogLine(1, 1, "info", "sent", "wanesync", "worker 7", "stripe", f"stripe{name}", "", data)])
 
 
 def read_each(store: Store) -> Iterator[tuple[str, str, DecryptionFailed | None]]:
@@ -88,6 +93,16 @@ def _read_journal(tx: Tx, key: tuple[str, ...]) -> object:
     return tx.journal._entry(row)
 
 
+def _read_log_line(tx: Tx, key: tuple[str, ...]) -> object:
+    row = next(row for row in _find_log_lines(tx) if row[0] == key[0])
+    return tx.log_lines._line(row)
+
+
+def _find_log_lines(tx: Tx) -> list[Row]:
+    everything: dict[str, Value] = {"since_ms": 0, "least": 0, "event": "", "correlation_id": "", "limit": 1_000_000}
+    return tx.log_lines._session.rows("log_lines_page", **everything, **NEWEST.as_parameters())
+
+
 _READERS: dict[str, Callable[[Tx, tuple[str, ...]], object]] = {
     "records": lambda tx, key: tx.records.get(Side(key[0]), key[1]),
     "links": lambda tx, key: tx.links.get(key[0]),
@@ -98,4 +113,5 @@ _READERS: dict[str, Callable[[Tx, tuple[str, ...]], object]] = {
     "conflicts": _read_conflict,
     "journal": _read_journal,
     "held_fields": lambda tx, key: tx.holds.of_links([key[0]]),
+    "log_lines": _read_log_line,
 }

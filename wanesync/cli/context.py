@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ from wanesync.config.model import VENDOR_SECRETS, Config, load, read_secrets
 from wanesync.core.errors import ConfigError
 from wanesync.hardening import forbid_core_dumps
 from wanesync.ops.checks.local import find_exposed_files
+from wanesync.ops.log_storage import store_log_lines
 from wanesync.store.database import Store
 from wanesync.store.patience import Patience
 from wanesync.wiring import open_database
@@ -92,15 +93,21 @@ def open_configured(
     config = read_config(path, uses)
     log.configure("error" if patience is None else "warning", sys.stderr)
     with ExitStack() as stack:
-        store = stack.enter_context(use_database(config, migrate=migrate, patience=patience))
+        logs_of = "" if patience is None else "command"
+        store = stack.enter_context(use_database(config, migrate=migrate, patience=patience, logs_of=logs_of))
         if patience is not None:
             stack.enter_context(store.patient(patience, all_threads=True))
         yield config, store
 
 
 @contextmanager
-def use_database(config: Config, *, migrate: bool | None = None, patience: Patience | None = None) -> Iterator[Store]:
-    """Yield the database of a configuration, closed at the end. ``patience``: wait for one that is unavailable."""
+def use_database(
+    config: Config, *, migrate: bool | None = None, patience: Patience | None = None, logs_of: str = ""
+) -> Iterator[Store]:
+    """Yield the database of a configuration, closed at the end. ``patience``: wait for one that is unavailable.
+
+    ``logs_of``: what this process is, if the database is to keep its log lines (where ``[log] store`` is on).
+    """
 
     def opened() -> Store:
         return open_database(config, migrate=migrate)
@@ -110,7 +117,8 @@ def use_database(config: Config, *, migrate: bool | None = None, patience: Patie
         for finding in find_exposed_files(config.database):
             _logger.warning("files of the database are not private", reason=finding.text, fix=finding.fix)
     try:
-        yield store
+        with store_log_lines(store, logs_of, config.log.store_rate) if logs_of and config.log.store else nullcontext():
+            yield store
     finally:
         store.close()
 

@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from wanesync.config import overrides as tables
 from wanesync.config import references, toml_mistakes
 from wanesync.config.locations import ConfigProblem, KeyLocations, KeyPath, find_lines, variable_name
+from wanesync.config.log_settings import Log
 from wanesync.config.managers.contents import split_list
 from wanesync.config.managers.reader import ManagerReader
 from wanesync.config.secret_source import SecretSource, Values
@@ -368,18 +369,13 @@ class Retention(Section):
     own_write_days: Annotated[Days, Field(ge=35)] = 35
     conflict_days: Annotated[Days, Field(ge=1)] = 90
     journal_days: Annotated[Days, Field(ge=30)] = 400
+    log_days: Annotated[Days, Field(ge=1)] = 14
 
     @model_validator(mode="after")
     def _order(self) -> Retention:
         if self.payload_days > self.event_days:
             raise ValueError("payload_days must not be more than event_days: the payload is deleted with its event")
         return self
-
-
-class Log(Section):
-    """The lowest level that is written."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class Config(Section):

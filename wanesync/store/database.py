@@ -37,6 +37,7 @@ from wanesync.store.tables.holds import Holds
 from wanesync.store.tables.jobs import Jobs
 from wanesync.store.tables.journal import Journal
 from wanesync.store.tables.links import Links
+from wanesync.store.tables.log_lines import LogLines
 from wanesync.store.tables.pending_writes import PendingWrites
 from wanesync.store.tables.processes import FailedBatches, Locks, Processes
 from wanesync.store.tables.purchases import Purchases
@@ -89,6 +90,7 @@ class Tx:
     journal = _TableOf(Journal)
     links = _TableOf(Links)
     locks = _TableOf(Locks)
+    log_lines = _TableOf(LogLines)
     pauses = _TableOf(Pauses)
     processes = _TableOf(Processes)
     purchases = _TableOf(Purchases)

@@ -17,6 +17,7 @@ from wanesync.sync.erasure import sweep
 from wanesync.sync.recovery import queue_forgotten
 
 PRUNED_ON = "pruned_on"
+LOG_LINES = "log lines"
 TRANSACTION_TARGET_MS = 25
 """How long one transaction should last: webhooks and workers wait for it on SQLite."""
 PAUSE_FACTOR = 2
@@ -50,6 +51,8 @@ class RetentionTask:
     keep: RetentionPolicy
     clock: Clock = field(default_factory=DatabaseClock)
     stopping: threading.Event = field(default_factory=threading.Event)
+    max_log_lines: int | None = None
+    """The newest log lines that are kept (``[log] store_lines``); None: as many as their age allows."""
 
     def prune(self, *, dry: bool = False, progress: Progress = _ignore) -> Counts:
         """Delete everything that is too old; return the number of rows by kind. Raises ``DatabaseUnavailable``.
@@ -89,6 +92,7 @@ class RetentionTask:
             wait_s = POLL_INTERVAL_S
             try:
                 self.run_if_due()
+                self.trim_log_lines()
             except DatabaseUnavailable as error:
                 log.warning("retention failed", reason=str(error))
             except Exception as error:  # noqa: BLE001 - one failed round must not end retention for good
@@ -106,6 +110,18 @@ class RetentionTask:
         deleted = self.prune()
         log.info("pruned", **{name.replace(" ", "_"): count for name, count in deleted.items()})
         return deleted
+
+    def trim_log_lines(self) -> int:
+        """Delete the oldest log lines that are more than are kept; return their number. Cheap without any."""
+        if self.max_log_lines is None:
+            return 0
+        kept = self.max_log_lines
+        excess_ms = self.store.read(lambda tx: tx.log_lines.find_excess_ms(kept))
+        if excess_ms is None:
+            return 0
+        return sum(
+            self._delete(RetentionRule(LOG_LINES, "log_lines_bound", "drop_log_lines", excess_ms + 1), dry=False)
+        )
 
 
 def _claim_day(tx: Tx) -> bool:

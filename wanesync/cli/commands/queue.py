@@ -18,7 +18,7 @@ def queue(config_file: ConfigFile = None) -> None:
     config = read_logged_config(config_file, BUS_SECRETS)
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
-    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+    with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="queue") as store:
         with store.patient(patience):
             process = build_queue_process(config, store, stopping)
         refresh = build_secret_refresh(config, store, f"queue {process.options.client_id}", stopping)

@@ -32,7 +32,7 @@ def serve(bus: OverBus = False, side: OfSide = None, config_file: ConfigFile = N
     config = read_logged_config(config_file, DOOR_SECRETS)
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
-    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+    with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="serve") as store:
         with store.patient(patience):
             server = build_web_server(config, store)
         server.start()

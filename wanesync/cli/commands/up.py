@@ -19,7 +19,10 @@ def up(config_file: ConfigFile = None) -> None:
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
     # Only this thread waits for the database: the web door answers 503.
-    with use_database(config, migrate=True, patience=patience) as store, store.patient(patience):
+    with (
+        use_database(config, migrate=True, patience=patience, logs_of="up") as store,
+        store.patient(patience),
+    ):
         # Webhooks are received while a side is unreachable; only at the very first start its account must be known.
         known = find_pinned(store) >= set(Side)
         first = None if known else build_runtime(config, store, tuple(Side), claim=MapClaim.TAKE_OVER)

@@ -59,7 +59,7 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
     config = read_logged_config(config_file, [*(API_KEYS[one] for one in side.sides), *on_bus])
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
-    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+    with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="worker") as store:
         with store.patient(patience):
             runtime = build_runtime(config, store, side.sides, patient=True, claim=MapClaim.TAKE_OVER)
         print_line(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)

@@ -302,6 +302,11 @@ MATRIX: Mapping[str, Rows] = {
     "audit_head": _table(
         doors=None, workers=_allow(update=_columns("seq", "hash")), admin=_allow(update=_columns("seq", "hash"))
     ),
+    "log_lines": _table(
+        doors=_allow(select=None, insert=ANY),
+        workers=_allow(insert=ANY, delete=ANY),
+        admin=_allow(insert=ANY, update=_columns("data"), delete=ANY),
+    ),
 }
 """Table -> role -> what it may do. ``migrate`` owns every table and is not in it."""
 

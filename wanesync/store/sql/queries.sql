@@ -1271,3 +1271,91 @@ ORDER BY seq DESC LIMIT :limit;
 -- name: audit_after
 SELECT seq, at_ms, operator, via, action, subject, before_state, after_state, hash FROM audit_log
 WHERE seq > :after ORDER BY seq LIMIT :limit;
+
+-- log lines
+
+-- name: add_log_line
+INSERT INTO log_lines (id, at_ms, seq, level, event, logger, process, side, record_id, correlation_id, data)
+VALUES (:id, :at_ms, :seq, :level, :event, :logger, :process, :side, :record_id, :correlation_id, :data);
+
+-- The pages of log lines: one query for each index, so that no page looks through the table for what is rare.
+-- name: log_lines_page
+SELECT id, at_ms, seq, level, event, logger, process, side, record_id, correlation_id, data FROM log_lines
+WHERE at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id) AND level >= :least
+    AND (:event = '' OR event = :event) AND (:correlation_id = '' OR correlation_id = :correlation_id)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: log_lines_of_level
+SELECT id, at_ms, seq, level, event, logger, process, side, record_id, correlation_id, data FROM log_lines
+WHERE level = :level AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id) AND level >= :least
+    AND (:event = '' OR event = :event) AND (:correlation_id = '' OR correlation_id = :correlation_id)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: log_lines_of_event
+SELECT id, at_ms, seq, level, event, logger, process, side, record_id, correlation_id, data FROM log_lines
+WHERE event = :event AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id) AND level >= :least
+    AND (:event = '' OR event = :event) AND (:correlation_id = '' OR correlation_id = :correlation_id)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: log_lines_of_records
+SELECT id, at_ms, seq, level, event, logger, process, side, record_id, correlation_id, data FROM log_lines
+WHERE record_id <> '' AND record_id IN (:refs) AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id) AND level >= :least
+    AND (:event = '' OR event = :event) AND (:correlation_id = '' OR correlation_id = :correlation_id)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: log_lines_of_correlation
+SELECT id, at_ms, seq, level, event, logger, process, side, record_id, correlation_id, data FROM log_lines
+WHERE correlation_id <> '' AND correlation_id = :correlation_id AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id) AND level >= :least
+    AND (:event = '' OR event = :event) AND (:correlation_id = '' OR correlation_id = :correlation_id)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: log_lines_excess
+SELECT at_ms FROM log_lines ORDER BY at_ms DESC, seq DESC LIMIT 1 OFFSET :kept;
+
+-- name: log_lines_bound
+SELECT at_ms FROM log_lines WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_log_lines
+DELETE FROM log_lines WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
+-- name: key_ids_in_log_lines
+SELECT id, substr(data, 2, 4) FROM log_lines WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sealed_log_lines
+SELECT id, data FROM log_lines WHERE id = :first;
+
+-- name: reseal_log_lines
+UPDATE log_lines SET data = :new_data WHERE id IN (
+    SELECT id FROM log_lines WHERE id = :first AND data = :data /* skip locked */) RETURNING id;
+
+-- the journal, by page
+
+-- name: journal_page
+SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
+WHERE at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id)
+    AND (:kind = '' OR kind = :kind) AND (:operator = '' OR operator = :operator)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: journal_of_kind
+SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
+WHERE kind = :kind AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id)
+    AND (:kind = '' OR kind = :kind) AND (:operator = '' OR operator = :operator)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: journal_of_operator
+SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
+WHERE operator <> '' AND operator = :operator AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id)
+    AND (:kind = '' OR kind = :kind) AND (:operator = '' OR operator = :operator)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: journal_of_records
+SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
+WHERE record_id <> '' AND record_id IN (:refs) AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id)
+    AND (:kind = '' OR kind = :kind) AND (:operator = '' OR operator = :operator)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- name: journal_of_links
+SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
+WHERE link_id <> '' AND link_id IN (:refs) AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id)
+    AND (:kind = '' OR kind = :kind) AND (:operator = '' OR operator = :operator)
+ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;

@@ -370,3 +370,23 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is never changed'); END;
 'BEGIN RAISE EXCEPTION ''the audit log is never changed''; END';
 /* postgres */ CREATE TRIGGER audit_log_unchanged BEFORE UPDATE OR DELETE ON audit_log
 FOR EACH ROW EXECUTE FUNCTION refuse_audit_change();
+
+-- Log lines, where [log] store is on: masked before they come here. level: as Python's logging numbers it.
+CREATE TABLE log_lines (
+    id TEXT NOT NULL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    seq INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    logger TEXT NOT NULL,
+    process TEXT NOT NULL,
+    side TEXT NOT NULL,
+    record_id TEXT NOT NULL,
+    correlation_id TEXT NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX log_lines_at ON log_lines (at_ms, seq);
+CREATE INDEX log_lines_level ON log_lines (level, at_ms, seq);
+CREATE INDEX log_lines_event ON log_lines (event, at_ms, seq);
+CREATE INDEX log_lines_record ON log_lines (record_id, at_ms) WHERE record_id <> '';
+CREATE INDEX log_lines_correlation ON log_lines (correlation_id, at_ms) WHERE correlation_id <> '';

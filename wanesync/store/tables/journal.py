@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from wanesync.core.ids import bound
 from wanesync.core.model import Side
 from wanesync.core.operators import Operator, Via
 from wanesync.store.codec import JSON, pack, unpack_object
+from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
+from wanesync.store.tables.log_lines import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,21 @@ class JournalRow:
     data: Mapping[str, JSON]
     operator: Operator | None = None
     seq: int = 0
+
+    @property
+    def position(self) -> Position:
+        """The place behind which older entries follow."""
+        return Position(self.at_ms, self.seq, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFilter:
+    """Which entries are wanted: "" and () for any. ``refs``: about any of these records, links or payments."""
+
+    since_ms: int = 0
+    kinds: tuple[str, ...] = ()
+    operator: str = ""
+    refs: tuple[str, ...] = ()
 
 
 class Journal(Table):
@@ -69,6 +87,26 @@ class Journal(Table):
     def latest(self, limit: int) -> list[JournalRow]:
         """Entries, the newest first."""
         return [self._entry(row) for row in self._session.rows("latest_journal", limit=limit)]
+
+    def find(self, wanted: JournalFilter, before: Position, limit: int) -> list[JournalRow]:
+        """Return up to ``limit`` entries before a place, the newest first."""
+        values: dict[str, Value] = {"since_ms": wanted.since_ms, "operator": wanted.operator, "limit": limit}
+        values |= before.as_parameters()
+        kinds = dict.fromkeys(wanted.kinds or ("",))
+        rows = chain.from_iterable(self._find_rows(wanted, kind, values) for kind in kinds)
+        # An entry that names a record and its link is found twice.
+        found = sorted({row[0]: row for row in rows}.values(), key=lambda row: (row[1], row[2], row[0]), reverse=True)
+        return [self._entry(row) for row in found[:limit]]
+
+    def _find_rows(self, wanted: JournalFilter, kind: str, values: dict[str, Value]) -> list[Row]:
+        """Rows of one kind ("" for any), by the index that narrows them most."""
+        session = self._session
+        if wanted.refs:
+            names = ("journal_of_records", "journal_of_links")
+            return [row for name in names for row in session.rows(name, refs=wanted.refs, kind=kind, **values)]
+        if wanted.operator:
+            return session.rows("journal_of_operator", kind=kind, **values)
+        return session.rows("journal_of_kind" if kind else "journal_page", kind=kind, **values)
 
     def _entry(self, row: Row) -> JournalRow:
         row_id, at_ms, seq, kind, side, record_id, link_id, operator, via, blob = row

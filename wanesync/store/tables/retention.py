@@ -22,7 +22,7 @@ class RetentionPolicy:
     """How many days finished rows are kept.
 
     In order: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and counted
-    overwrites), closed conflicts, the journal.
+    overwrites), closed conflicts, the journal, log lines.
     """
 
     event_days: int = 35
@@ -32,6 +32,7 @@ class RetentionPolicy:
     own_write_days: int = 35
     conflict_days: int = 90
     journal_days: int = 400
+    log_days: int = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class Retention(Table):
             self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", policy.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
             RetentionRule("journal", "journal_bound", "drop_journal", self._before(policy.journal_days)),
+            RetentionRule("log lines", "log_lines_bound", "drop_log_lines", self._before(policy.log_days)),
         ]
 
     def apply(self, rule: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:

@@ -49,6 +49,7 @@ SEALED_TABLES = (
     SealedTable(
         "held_fields", ("data",), "key_ids_in_held_fields", "sealed_held_fields", "reseal_held_fields", 2, "held", "/",
     ),
+    SealedTable("log_lines", ("data",), "key_ids_in_log_lines", "sealed_log_lines", "reseal_log_lines"),
 )  # fmt: skip
 """All of them; besides there is the index key, in the setting ``index_key``."""
 
