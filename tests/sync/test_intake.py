@@ -18,7 +18,8 @@ from wanesync.core.model import Event
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 from wanesync.ops.field_map import MapClaim, claim_field_map
-from wanesync.sync.intake import BUSY_S, GATHER_S, MAX_SHARED_EVENTS, Intake, store_events
+from wanesync.store.database import Tx
+from wanesync.sync.intake import BUSY_S, GATHER_S, MAX_COMMITS, MAX_SHARED_EVENTS, Intake, store_events
 
 
 @dataclass
@@ -80,7 +81,7 @@ def test_a_post_that_cannot_be_stored_does_not_take_others_with_it(
 ) -> None:
     doors = intake(live, a=ParsedWebhook([event("e1")]), b=ParsedWebhook([event("e2", "2")]))
 
-    def fail_one(tx: object, events: list[Event], bulk_sources: object = None) -> int:
+    def fail_one(tx: object, events: list[Event], bulk_sources: object = None) -> set[str]:
         if events[0].key == "e1":
             raise ValueError("no room")
         return store_events(tx, events)  # type: ignore[arg-type] # a transaction
@@ -135,21 +136,59 @@ def test_only_soon_after_a_commit_others_are_waited_for_which_then_share_the_nex
     assert slept == [GATHER_S]
 
 
+def test_posts_of_one_commit_share_their_statements_and_an_event_counts_once(live: LiveSync) -> None:
+    doors = intake(live, a=ParsedWebhook([event("a"), event("both", "2")]), b=ParsedWebhook([event("both", "2")]))
+    answers: dict[str, int] = {}
+
+    def accept(name: str) -> None:
+        answers[name] = doors.accept(HUBSPOT, name.encode(), {}, "/hook")
+
+    # The turn to commit is taken, so that both wait.
+    doors._commits = MAX_COMMITS[live.store.dialect]
+    threads = [threading.Thread(target=accept, args=(name,)) for name in "ab"]
+    for number, thread in enumerate(threads, start=1):
+        thread.start()
+        while len(doors._queue) < number:
+            thread.join(0.001)
+    commits = count_commits(doors)
+    with doors._guard:
+        doors._pass_turn()
+    for thread in threads:
+        thread.join()
+    assert (answers, commits) == ({"a": 2, "b": 0}, [2])
+    assert doors._commits == MAX_COMMITS[live.store.dialect] - 1
+
+
+def test_the_turn_of_a_post_that_another_commit_took_passes_on(live: LiveSync) -> None:
+    doors = intake(live, a=ParsedWebhook([event("a")]))
+    doors._commits = MAX_COMMITS[live.store.dialect]
+    thread = threading.Thread(target=doors.accept, args=(HUBSPOT, b"a", {}, "/hook"))
+    thread.start()
+    while not doors._queue:
+        thread.join(0.001)
+    # Chosen to commit next, but another commit is quicker.
+    doors._queue[0].leads = True
+    doors._commit()
+    thread.join()
+    assert not doors._queue
+    assert doors._commits == MAX_COMMITS[live.store.dialect] - 1
+
+
 def count_commits(doors: Intake) -> list[int]:
     """Return a list that grows by the number of POSTs of each commit."""
     commits = list[int]()
-    original = Intake._commit_posts
+    original = Intake._keep_together
 
-    def commit_posts(self: Intake, posts: Sequence[object]) -> None:
+    def keep_together(self: Intake, tx: Tx, posts: Sequence[object]) -> None:
         commits.append(len(posts))
-        original(self, posts)  # type: ignore[arg-type] # POSTs
+        original(self, tx, posts)  # type: ignore[arg-type] # POSTs
 
-    doors.__class__ = type("Counted", (Intake,), {"_commit_posts": commit_posts, "__slots__": ()})
+    doors.__class__ = type("Counted", (Intake,), {"_keep_together": keep_together, "__slots__": ()})
     return commits
 
 
 def test_no_events_are_nothing(live: LiveSync) -> None:
-    assert live.store.run(lambda tx: store_events(tx, [])) == 0
+    assert live.store.run(lambda tx: store_events(tx, [])) == set()
 
 
 @pytest.mark.case(6)

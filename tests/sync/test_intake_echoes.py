@@ -39,7 +39,7 @@ def event(customer_id: str, request_key: str) -> Event:
 
 def due_in_ms(store: Store, *events: Event) -> int:
     with store.transaction() as tx:
-        assert store_events(tx, events) == len(events)
+        assert len(store_events(tx, events)) == len(events)
         due_ms = tx.jobs.next_due_ms(Side.STRIPE)
         assert due_ms is not None
         return due_ms - tx.now_ms

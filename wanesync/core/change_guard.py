@@ -150,17 +150,20 @@ class BulkSources:
     max_records: int = 200
     window_ms: int = 10_000
     _counts: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
+    _totals: dict[str, int] = field(default_factory=dict)
 
     def note(self, source: str, records: int, now_ms: int) -> bool:
         """Count changed records of a source; return whether it is a bulk source now."""
         counts = self._counts.setdefault(source, deque())
         counts.append((now_ms, records))
+        total = self._totals.get(source, 0) + records
         while counts[0][0] <= now_ms - self.window_ms:
-            counts.popleft()
+            total -= counts.popleft()[1]
+        self._totals[source] = total
         if len(self._counts) > self.max_records:
             self._forget(now_ms)
-        return sum(count for _, count in counts) > self.max_records
+        return total > self.max_records
 
     def _forget(self, now_ms: int) -> None:
         for source in [name for name, counts in self._counts.items() if counts[-1][0] <= now_ms - self.window_ms]:
-            del self._counts[source]
+            del self._counts[source], self._totals[source]

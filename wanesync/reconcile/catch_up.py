@@ -212,7 +212,7 @@ def _store_events(store: Store, tx: Tx, page: EventPage) -> tuple[int, int]:
     """Store the events of a page; what the database does not take is set aside (docs/correctness.md#bad-rows)."""
     try:
         with tx.savepoint():
-            return store_events(tx, page.events), store_purchases(store, tx, page.purchases)
+            return len(store_events(tx, page.events)), store_purchases(store, tx, page.purchases)
     except DatabaseUnavailable:
         raise
     except Exception:  # noqa: BLE001 - one bad event must not stop the others

@@ -136,6 +136,10 @@ class PostgresSession(Session):
         """Runs a statement once per set of parameters; the rows they return, in order."""
         cursor = self._cursor
         bound = [bind(query, values) for values in batch] if query.lists else batch
+        if len(bound) == 1:
+            # A pipeline of one statement costs more than the statement.
+            cursor.execute(query.text, bound[0])
+            return cursor.fetchall() if query.returns else []
         cursor.executemany(query.text, bound, returning=query.returns)
         rows: list[Row] = []
         while query.returns:

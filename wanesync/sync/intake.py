@@ -22,6 +22,7 @@ from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
+from wanesync.store.queries import Dialect
 from wanesync.store.session import TransactionConflict
 from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.sync.bad_rows import find_fault, in_halves
@@ -36,8 +37,12 @@ GATHER_S = 0.01
 """How long a POST waits for others to share its commit, while commits follow one another (#group-commit)."""
 BUSY_S = 0.05
 """A POST that comes so soon after a commit is one of many: 20 in a second (our choice)."""
+MAX_VAIN = 8
+"""Waits in a row that brought no other POST: after each, twice as many commits do not wait, 255 at most."""
 MAX_SHARED_EVENTS = 400
 """Events in one commit of several POSTs, so that it stays short; a single POST has at most 100."""
+MAX_COMMITS = {Dialect.SQLITE: 1, Dialect.POSTGRES: 2}
+"""Commits at once in one process: one file has one writer; of Postgres, see docs/benchmarks.md#webhook-endpoint."""
 
 
 def _count_nothing(_side: Side, _outcome: Outcome, _number: int) -> None:
@@ -46,13 +51,18 @@ def _count_nothing(_side: Side, _outcome: Outcome, _number: int) -> None:
 
 @dataclass(slots=True)
 class _Post:
-    """One POST on its way into the store: how many of its events were new, or the error."""
+    """One POST on its way into the store: how many of its events were new, or the error.
+
+    ``leads``: its thread is to commit what waits. ``turn`` is set when that or ``done`` changes.
+    """
 
     side: Side
     parsed: ParsedWebhook
     new: int = 0
     error: Exception | None = None
     done: bool = False
+    leads: bool = False
+    turn: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -61,7 +71,7 @@ class Intake:
 
     ``count`` is called with numbers of elements that were dropped or cost a read.
 
-    POSTs that arrive while a commit is under way share the next one, because a commit costs a flush of the disk; soon
+    POSTs that arrive while commits are under way share the next one, because a commit costs a flush of the disk; soon
     after a commit the next one waits GATHER_S for them. ``sleep`` waits some seconds; None: no commit waits.
     """
 
@@ -74,8 +84,10 @@ class Intake:
     monotonic_s: Callable[[], float] = time.monotonic
     _ended_s: float = float("-inf")
     _queue: list[_Post] = field(default_factory=list)
+    _commits: int = 0
+    _vain: int = 0
+    _skips: int = 0
     _guard: threading.Lock = field(default_factory=threading.Lock)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
         """Verify, parse and store one POST; returns how many events were new.
@@ -94,21 +106,49 @@ class Intake:
         post = _Post(side, self.hooks[side].parse(body, received_ms))
         with self._guard:
             self._queue.append(post)
-        with self._turn:
-            while not post.done:
-                self._gather()
-                self._commit()
+            if self._commits < MAX_COMMITS[self.store.dialect]:
+                self._commits += 1
+                post.leads = True
+        while self._wait_turn(post):
+            self._gather()
+            self._commit()
+            with self._guard:
                 self._ended_s = self.monotonic_s()
+                self._pass_turn()
         if post.error is not None:
             raise post.error
         self._count_elements(side, post.parsed)
         return post.new
 
+    def _wait_turn(self, post: _Post) -> bool:
+        """Wait until this POST is stored (False), or until its thread is to commit what waits."""
+        while True:
+            with self._guard:
+                if post.leads or post.done:
+                    post.leads = False
+                    return not post.done
+                post.turn.clear()
+            post.turn.wait()
+
+    def _pass_turn(self) -> None:
+        """Let the thread of the POST that has waited longest commit next; under the guard."""
+        if self._queue:
+            self._queue[0].leads = True
+            self._queue[0].turn.set()
+        else:
+            self._commits -= 1
+
     def _gather(self) -> None:
-        """Wait for other POSTs where more of them are likely than this one."""
+        """Wait for other POSTs where more of them are likely than this one: not where one comes after the other."""
         is_busy = self.monotonic_s() - self._ended_s < BUSY_S
-        if self.sleep is not None and is_busy and len(self._queue) == 1:
-            self.sleep(GATHER_S)
+        if self.sleep is None or not is_busy or len(self._queue) > 1:
+            return
+        if self._skips:
+            self._skips -= 1
+            return
+        self.sleep(GATHER_S)
+        self._vain = 0 if len(self._queue) > 1 else min(self._vain + 1, MAX_VAIN)
+        self._skips = (1 << self._vain) - 1
 
     def _count_elements(self, side: Side, parsed: ParsedWebhook) -> None:
         """Count what was dropped, and the events whose object is of no use: each costs a read."""
@@ -118,51 +158,67 @@ class Intake:
                 self.count(side, outcome, number)
 
     def store_parsed(self, tx: Tx, side: Side, parsed: ParsedWebhook) -> int:
-        """Store what was parsed and set aside the rest, inside a transaction."""
+        """Store what was parsed and set aside the rest, inside a transaction; return how many events were new."""
         new = store_events(tx, parsed.events, self.bulk_sources)
         store_purchases(self.store, tx, parsed.purchases)
         store_set_aside(tx, side, parsed.set_aside, parsed.named)
-        return new
+        return len(new)
 
     def _commit(self) -> None:
-        """Store the waiting POSTs in one transaction; each succeeds or fails by itself."""
+        """Store waiting POSTs in one transaction; each succeeds or fails by itself."""
         with self._guard:
             sizes = accumulate(len(post.parsed.events) for post in self._queue)
             count = max(1, sum(size <= MAX_SHARED_EVENTS for size in sizes))
             posts, self._queue = self._queue[:count], self._queue[count:]
-        try:
-            self._commit_posts(posts)
-        except Exception as error:  # noqa: BLE001 - it is the outcome of every POST of this commit
-            shared = len(posts) > 1 and (isinstance(error, TransactionConflict) or not _is_down(error))
             for post in posts:
-                post.error = post.error or error
-                if shared:
+                if post.leads:
+                    # Its thread was to commit next and is not there yet.
+                    post.leads = False
+                    self._pass_turn()
+        if not posts:
+            return
+        try:
+            commit(self.store, self.failpoint, "intake", lambda tx: self._keep_together(tx, posts))
+        except Exception as error:  # noqa: BLE001 - it is the outcome of every POST of this commit
+            alone = not _is_down(error) or (len(posts) > 1 and isinstance(error, TransactionConflict))
+            for post in posts:
+                post.error = error
+                if alone:
                     self._commit_alone(post)
         for post in posts:
             post.done = True
-
-    def _commit_posts(self, posts: Sequence[_Post]) -> None:
-        commit(self.store, self.failpoint, "intake", lambda tx: self._keep_all(tx, posts))
+            post.turn.set()
 
     def _commit_alone(self, post: _Post) -> None:
-        """Store one POST of several whose common transaction failed."""
+        """Store one POST of those whose common transaction failed."""
         try:
-            self._commit_posts([post])
+            post.error = None
+            commit(self.store, self.failpoint, "intake", lambda tx: self._keep_alone(tx, post))
         except Exception as error:  # noqa: BLE001 - it is the outcome of this POST
             post.error = error
 
-    def _keep_all(self, tx: Tx, posts: Sequence[_Post]) -> None:
+    def _keep_together(self, tx: Tx, posts: Sequence[_Post]) -> None:
+        """Store POSTs as if they were one: what a statement costs is paid once for all of them."""
         # Events parsed with another field map are not stored: the sender repeats them to a process with this one.
         tx.settings.check_field_map()
+        new = store_events(tx, [event for post in posts for event in post.parsed.events], self.bulk_sources)
+        store_purchases(self.store, tx, [purchase for post in posts for purchase in post.parsed.purchases])
         for post in posts:
-            post.error = None
-            try:
-                with tx.savepoint():
-                    post.new = self.store_parsed(tx, post.side, post.parsed)
-            except DatabaseUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - one POST that cannot be stored must not stop the others
-                self._keep_elements(tx, post, error)
+            store_set_aside(tx, post.side, post.parsed.set_aside, post.parsed.named)
+            own = {event.key for event in post.parsed.events} & new
+            # An event that two of the POSTs carry is the first one's.
+            new -= own
+            post.new = len(own)
+
+    def _keep_alone(self, tx: Tx, post: _Post) -> None:
+        tx.settings.check_field_map()
+        try:
+            with tx.savepoint():
+                post.new = self.store_parsed(tx, post.side, post.parsed)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one element that cannot be stored must not stop the others
+            self._keep_elements(tx, post, error)
 
     def _keep_elements(self, tx: Tx, post: _Post, error: Exception) -> None:
         """Store what can be stored of a POST, and set the other elements aside."""
@@ -190,7 +246,7 @@ def store_in_halves(store: Store, tx: Tx, events: Sequence[Event], purchases: Se
     def store_all(some: Sequence[Event | Purchase]) -> list[int]:
         with tx.savepoint():
             store_purchases(store, tx, [one for one in some if isinstance(one, Purchase)])
-            return [store_events(tx, [one for one in some if isinstance(one, Event)])]
+            return [len(store_events(tx, [one for one in some if isinstance(one, Event)]))]
 
     def set_aside(element: Event | Purchase, error: Exception) -> list[int]:
         if find_fault(error) is None:
@@ -221,10 +277,13 @@ def store_set_aside(tx: Tx, side: Side, set_aside: Sequence[tuple[bytes, str]], 
     tx.jobs.put_many([JobRequest(at, JobKind.READ, record_id, Priority.LIVE) for at, record_id in sorted(set(named))])
 
 
-def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | None = None) -> int:
-    """Store events not known yet and queue a read of each record they name, those of a bulk source last."""
+def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | None = None) -> set[str]:
+    """Store events not known yet and queue a read of each record they name, those of a bulk source last.
+
+    Returns the keys of those that were new.
+    """
     if not events:
-        return 0
+        return set()
     new = tx.events.put_many(events)
     from_bulk = _find_bulk_sources(events, bulk_sources, tx.now_ms) if bulk_sources else frozenset()
     fresh = [event for event in events if event.key in new]
@@ -250,7 +309,7 @@ def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | No
             for ref, priority in sorted(queued.items())
         ]
     )
-    return len(new)
+    return new
 
 
 def _find_bulk_sources(events: Sequence[Event], bulk_sources: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:
@@ -266,12 +325,13 @@ def _find_bulk_sources(events: Sequence[Event], bulk_sources: BulkSources, now_m
 
 
 def store_purchases(store: Store, tx: Tx, purchases: Sequence[Purchase]) -> int:
-    """Store a ledger row and a job per payment, ahead of everything; a payment stored already changes nothing."""
-    new = 0
-    for purchase in purchases:
-        hmac = store.hmac(purchase.email) if purchase.email else ""
-        if tx.purchases.put(replace(purchase, hmac=hmac)):
-            new += 1
-            request = JobRequest(Side.HUBSPOT, JobKind.PURCHASE, purchase.payment_id, Priority.PURCHASE)
-            tx.jobs.put(request)
-    return new
+    """Store a ledger row and a job per payment, ahead of everything; a payment stored already changes nothing.
+
+    Returns how many were new.
+    """
+    if not purchases:
+        return 0
+    rows = [replace(purchase, hmac=store.hmac(purchase.email) if purchase.email else "") for purchase in purchases]
+    new = tx.purchases.put_many(rows)
+    tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.PURCHASE, one, Priority.PURCHASE) for one in sorted(new)])
+    return len(new)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import orjson
 
@@ -23,6 +23,14 @@ class Purchases(Table):
 
     def put(self, purchase: Purchase) -> bool:
         """Stores a payment; False if it is stored already."""
+        return bool(self.put_many([purchase]))
+
+    def put_many(self, purchases: Iterable[Purchase]) -> set[str]:
+        """Stores the payments that are not known yet; returns their ids."""
+        batch = [self._pack(purchase) for purchase in sorted(purchases, key=lambda purchase: purchase.payment_id)]
+        return {row[0] for row in self._session.each("add_purchase", batch)}
+
+    def _pack(self, purchase: Purchase) -> dict[str, str | int | bytes]:
         data = pack(
             {
                 "email": purchase.email,
@@ -31,22 +39,20 @@ class Purchases(Table):
                 "currency": bound(purchase.currency),
             }
         )
-        row = self._session.row(
-            "add_purchase",
-            payment_id=purchase.payment_id,
-            charge_id=bound(purchase.charge_id),
-            customer_id=bound(purchase.customer_id),
-            hmac=purchase.hmac,
-            occurred_ms=purchase.occurred_ms,
-            data=self._session.encryption.encrypt(data, "purchases", purchase.payment_id, "data"),
-            sink=purchase.sink or "",
-            state=purchase.state,
-            contact_id=purchase.contact_id,
-            waits_for=purchase.waits_for,
-            reason=purchase.reason,
-            created_ms=purchase.created_ms or self._session.now_ms,
-        )
-        return row is not None
+        return {
+            "payment_id": purchase.payment_id,
+            "charge_id": bound(purchase.charge_id),
+            "customer_id": bound(purchase.customer_id),
+            "hmac": purchase.hmac,
+            "occurred_ms": purchase.occurred_ms,
+            "data": self._session.encryption.encrypt(data, "purchases", purchase.payment_id, "data"),
+            "sink": purchase.sink or "",
+            "state": purchase.state,
+            "contact_id": purchase.contact_id,
+            "waits_for": purchase.waits_for,
+            "reason": purchase.reason,
+            "created_ms": purchase.created_ms or self._session.now_ms,
+        }
 
     def get_many(self, payment_ids: Collection[str]) -> dict[str, Purchase]:
         """Payment id -> payment; unknown ones are left out."""
