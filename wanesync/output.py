@@ -83,6 +83,21 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""First characters that make a spreadsheet run a cell as a formula (owasp.org/www-community/attacks/CSV_Injection)."""
+INNER_FORMULA = re.compile(r"""([;\t\n][\s"]*)(?=[=+@\-＝＋－＠])""")
+"""Where a spreadsheet that separates cells by semicolons, as German ones do, would begin a cell with a formula."""
+
+
+def escape_formula(cell: str) -> str:
+    """Return the text of a cell of a CSV file with an apostrophe before what a spreadsheet would run as a formula.
+
+    Unsafe characters are shown as escapes.
+    """
+    cell = INNER_FORMULA.sub(r"\1'", clean(cell.replace("\r\n", "\n")))
+    return f"'{cell}" if cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA) else cell
+
+
 def print_line(text: str, *, error: bool = False, flush: bool = False) -> None:
     """Print text on standard output or standard error, unsafe characters escaped; on a terminal fitted to its width."""
     stream = sys.stderr if error else sys.stdout

@@ -77,6 +77,16 @@ def read_person(store: Store, key: str, limit: int) -> PersonHistory:
     return found
 
 
+def find_ids(store: Store, tx: Tx, key: str) -> tuple[str, ...]:
+    """Return the ids under which an address or an id stands in the journal: of records, links and payments."""
+    asked = tx.purchases.of_payment(key)
+    refs = _find_refs(store, tx, key, asked)
+    links = tx.links.of_records(refs)
+    linked = {record_id for link in links for record_id in (link.hubspot_id, link.stripe_id, link.id)}
+    payments = {payment_id for one in asked for payment_id in (one.payment_id, one.charge_id) if payment_id}
+    return tuple(sorted({record_id for _, record_id in refs} | linked | payments))
+
+
 def _find_refs(store: Store, tx: Tx, key: str, asked: Sequence[Purchase]) -> set[RecordRef]:
     """Return the records an address or an id stands for; ``asked``: the payments it stands for."""
     if "@" in key:

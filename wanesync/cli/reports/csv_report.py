@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from wanesync.cli.reports.differences import Findings, ValueFormatter, make_value_formatter
 from wanesync.core.diff.difference import Difference
-from wanesync.output import clean
+from wanesync.output import escape_formula
 from wanesync.reconcile.atomic_file import write_text_atomically
 
 COLUMNS = (
     "class", "hubspot_id", "stripe_id", "field", "hubspot", "stripe", "writes", "to", "why", "kind", "note", "decision"
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""First characters that make a spreadsheet run a cell as a formula (owasp.org/www-community/attacks/CSV_Injection)."""
-
-INNER_FORMULA = re.compile(r"""([;\t\n][\s"]*)(?=[=+@\-＝＋－＠])""")
-"""Where a spreadsheet that separates cells by semicolons, as German ones do, would begin a cell with a formula."""
 
 
 def write_csv(report: Findings, path: Path, *, show_values: bool) -> None:
@@ -36,7 +30,7 @@ def write_csv(report: Findings, path: Path, *, show_values: bool) -> None:
         lines = csv.writer(file, lineterminator="\r\n")
         lines.writerow(COLUMNS)
         for found in report.differences():
-            lines.writerows([_escape_formula(cell) for cell in line] for line in _lines(found, format_value))
+            lines.writerows([escape_formula(cell) for cell in line] for line in _lines(found, format_value))
 
 
 def _lines(found: Difference, format_value: ValueFormatter) -> Iterator[tuple[str, ...]]:
@@ -46,8 +40,3 @@ def _lines(found: Difference, format_value: ValueFormatter) -> Iterator[tuple[st
     for name, value in found.fields.items():
         values = format_value(value.hubspot), format_value(value.stripe), value.writes, format_value(value.after)
         yield (*ids, name, *values, value.why, str(value.how), found.note, "")
-
-
-def _escape_formula(cell: str) -> str:
-    cell = INNER_FORMULA.sub(r"\1'", clean(cell.replace("\r\n", "\n")))
-    return f"'{cell}" if cell.startswith(FORMULA) or cell.lstrip().startswith(FORMULA) else cell
