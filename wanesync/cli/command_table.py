@@ -41,6 +41,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "serve": Entry("serve", "serve", "Receive webhooks."),
         "queue": Entry("queue", "queue", "Store what handlers hand to the bus, and wake the workers."),
         "worker": Entry("worker", "worker", "Process jobs: read what changed, write the other side."),
+        "admin": Entry("admin", "app", "Run the admin service; manage its users and tokens."),
         "writes": Entry("writes", "writes", "Allow or forbid writing to both sides."),
     },
     "Compare and repair": {

@@ -15,6 +15,7 @@ EXAMPLES = {
     "doctor": "wanesync doctor",
     "writes": "wanesync writes on",
     "catch-up": "wanesync catch-up --json",
+    "admin": "wanesync admin",
     "serve": "wanesync serve --config /etc/wanesync/wanesync.toml",
     "queue": "wanesync queue",
     "worker": "wanesync worker --side stripe",

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from wanesync.config import overrides as tables
 from wanesync.config import references, toml_mistakes
+from wanesync.config.admin import Admin
 from wanesync.config.locations import ConfigProblem, KeyLocations, KeyPath, find_lines, variable_name
 from wanesync.config.log_settings import Log
 from wanesync.config.managers.contents import split_list
@@ -400,6 +401,7 @@ class Config(Section):
     worker: Worker = Worker()
     retention: Retention = Retention()
     log: Log = Log()
+    admin: Admin = Admin()
     _secret_source: SecretSource = PrivateAttr(default_factory=SecretSource)
     _read_again: Callable[[], Config] | None = PrivateAttr(default=None)
 
@@ -608,6 +610,7 @@ def _check_place(data: tables.Table, path: Path, found: os.stat_result) -> list[
 FILE_KEYS = (
     *("server.certificate", "server.key", "network.ca_bundle", "security.key_file"),
     *("bus.ca", "bus.certificate", "bus.key"),
+    *("admin.certificate", "admin.key"),
 )
 """Keys that name a file; a relative path begins at the folder of the configuration."""
 FIELD_TEXT = "must be written [[field]], in two brackets, once for each field"

@@ -123,6 +123,22 @@ class NotFound(WanesyncError):
     exit_code = 2
 
 
+class NotSignedIn(WanesyncError):
+    """A request to the admin service comes from none of its users."""
+
+
+class NotAllowed(WanesyncError):
+    """An operator may not do this: the role has no permission, or the request did not come from our own page."""
+
+
+class TooManyGuesses(WanesyncError):
+    """Too many passwords were tried; ``retry_after_s``: when the next one is looked at."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"too many attempts: try again in {-(-retry_after_s // 60)} minutes")
+
+
 class InvalidSignature(WanesyncError):
     """A webhook whose signature is missing, wrong, stale or from the future."""
 

@@ -20,6 +20,14 @@ class Via(StrEnum):
     SYSTEM = "system"
 
 
+class OperatorRole(StrEnum):
+    """What an operator may do, from least to most; docs/admin.md#roles has the permissions of each."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """The author of a change, as the audit log and the journal name it."""

@@ -28,6 +28,7 @@ from wanesync.store.session import (
     TransactionConflict,
     TransactionTooLong,
 )
+from wanesync.store.tables.access import Guesses, OneTimeLinks, Sessions, Tokens, Users
 from wanesync.store.tables.audit import Audit
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
@@ -79,6 +80,11 @@ class _TableOf(Generic[_TableT]):
 class Tx:
     """One transaction with every table by its name. ``now_ms``: database time, constant within it."""
 
+    admin_guesses = _TableOf(Guesses)
+    admin_links = _TableOf(OneTimeLinks)
+    admin_sessions = _TableOf(Sessions)
+    admin_tokens = _TableOf(Tokens)
+    admin_users = _TableOf(Users)
     audit = _TableOf(Audit)
     conflicts = _TableOf(Conflicts)
     erasure = _TableOf(Erasure)

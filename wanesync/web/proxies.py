@@ -31,7 +31,7 @@ class TrustedProxies:
         ``peer``: the other end of the connection. ``headers``: names in lower case, values of a repeated one joined by
         commas. Where both headers are there and differ, one of them was passed on unchecked: the peer counts.
         """
-        if not self._trusts(peer):
+        if not self.trusts(peer):
             return peer
         found = {
             self._walk(peer, hops)
@@ -47,11 +47,12 @@ class TrustedProxies:
             if _parse(hop) is None:
                 return client
             client = str(_parse(hop))
-            if not self._trusts(client):
+            if not self.trusts(client):
                 return client
         return client
 
-    def _trusts(self, host: str) -> bool:
+    def trusts(self, host: str) -> bool:
+        """Return whether an address is that of a trusted proxy."""
         address = _parse(host)
         return address is not None and any(address in network for network in self.networks)
 

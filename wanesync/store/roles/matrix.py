@@ -297,6 +297,12 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(insert=ANY, update=_columns("counted_ms"), delete=ANY),
         admin=_allow(insert=ANY, update=_columns("counted_ms"), delete=ANY),
     ),
+    # Only the admin service and its commands: no other process lets anyone in.
+    "admin_users": {Role.ADMIN: _allow(insert=ANY, update=_columns("-name", "-created_ms"), delete=ANY)},
+    "admin_sessions": {Role.ADMIN: _allow(insert=ANY, update=_columns("seen_ms"), delete=ANY)},
+    "admin_tokens": {Role.ADMIN: _allow(insert=ANY, update=_columns("used_ms"), delete=ANY)},
+    "admin_links": {Role.ADMIN: _allow(insert=ANY, delete=ANY)},
+    "admin_guesses": {Role.ADMIN: _allow(insert=ANY, update=_columns("guesses"), delete=ANY)},
     # Rows are appended and never changed, by any role; the head moves with each.
     "audit_log": _table(doors=None, workers=_allow(insert=ANY), admin=_allow(insert=ANY)),
     "audit_head": _table(

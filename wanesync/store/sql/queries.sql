@@ -1359,3 +1359,109 @@ SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM 
 WHERE link_id <> '' AND link_id IN (:refs) AND at_ms >= :since_ms AND (at_ms, seq, id) < (:at_ms, :seq, :id)
     AND (:kind = '' OR kind = :kind) AND (:operator = '' OR operator = :operator)
 ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
+
+-- access to the admin service
+
+-- name: admin_user
+SELECT name, role, has_password, has_totp, created_ms, seen_ms FROM admin_users WHERE name = :name;
+
+-- name: admin_users
+SELECT name, role, has_password, has_totp, created_ms, seen_ms FROM admin_users ORDER BY name;
+
+-- name: count_admin_users
+SELECT COUNT(*) FROM admin_users;
+
+-- name: admin_user_secrets
+SELECT secrets FROM admin_users WHERE name = :name /* lock */;
+
+-- name: add_admin_user
+INSERT INTO admin_users (name, role, secrets, has_password, has_totp, created_ms, seen_ms)
+VALUES (:name, :role, :secrets, :has_password, :has_totp, :now, 0) ON CONFLICT (name) DO NOTHING RETURNING name;
+
+-- name: set_admin_user_secrets
+UPDATE admin_users SET secrets = :secrets, has_password = :has_password, has_totp = :has_totp WHERE name = :name;
+
+-- name: set_admin_user_role
+UPDATE admin_users SET role = :role WHERE name = :name;
+
+-- name: set_admin_user_seen
+UPDATE admin_users SET seen_ms = :now WHERE name = :name;
+
+-- name: drop_admin_user
+DELETE FROM admin_users WHERE name = :name RETURNING name;
+
+-- name: key_ids_in_admin_users
+SELECT name, substr(secrets, 2, 4) FROM admin_users WHERE name > :after ORDER BY name LIMIT :limit;
+
+-- name: sealed_admin_users
+SELECT name, secrets FROM admin_users WHERE name = :first;
+
+-- name: reseal_admin_users
+UPDATE admin_users SET secrets = :new_secrets WHERE name IN (
+    SELECT name FROM admin_users WHERE name = :first AND secrets = :secrets /* skip locked */) RETURNING name;
+
+-- name: add_admin_session
+INSERT INTO admin_sessions (id, user_name, created_ms, seen_ms) VALUES (:id, :name, :now, :now);
+
+-- name: admin_session
+SELECT s.id, s.user_name, s.created_ms, s.seen_ms, u.role FROM admin_sessions s JOIN admin_users u ON u.name = s.user_name
+WHERE s.id = :id;
+
+-- name: admin_sessions_of
+SELECT id, user_name, created_ms, seen_ms, '' FROM admin_sessions WHERE user_name = :name ORDER BY created_ms DESC, id;
+
+-- name: touch_admin_session
+UPDATE admin_sessions SET seen_ms = :now WHERE id = :id;
+
+-- name: drop_admin_session
+DELETE FROM admin_sessions WHERE id = :id;
+
+-- name: drop_admin_sessions_of
+DELETE FROM admin_sessions WHERE user_name = :name AND id <> :but;
+
+-- name: drop_ended_admin_sessions
+DELETE FROM admin_sessions WHERE seen_ms < :seen_ms OR created_ms < :created_ms;
+
+-- name: add_admin_token
+INSERT INTO admin_tokens (id, name, role, hash, made_by, created_ms, expires_ms, used_ms)
+VALUES (:id, :name, :role, :hash, :made_by, :now, :expires_ms, 0);
+
+-- name: admin_token
+SELECT id, name, role, hash, made_by, created_ms, expires_ms, used_ms FROM admin_tokens WHERE id = :id;
+
+-- name: admin_tokens
+SELECT id, name, role, hash, made_by, created_ms, expires_ms, used_ms FROM admin_tokens ORDER BY created_ms DESC, id;
+
+-- name: touch_admin_token
+UPDATE admin_tokens SET used_ms = :now WHERE id = :id;
+
+-- name: drop_admin_token
+DELETE FROM admin_tokens WHERE id = :id RETURNING id;
+
+-- name: drop_ended_admin_tokens
+DELETE FROM admin_tokens WHERE expires_ms < :before_ms;
+
+-- name: add_admin_link
+INSERT INTO admin_links (hash, user_name, expires_ms) VALUES (:hash, :name, :expires_ms);
+
+-- name: admin_link
+SELECT user_name, expires_ms FROM admin_links WHERE hash = :hash;
+
+-- name: take_admin_link
+DELETE FROM admin_links WHERE hash = :hash RETURNING user_name, expires_ms;
+
+-- name: drop_admin_links_of
+DELETE FROM admin_links WHERE user_name = :name OR expires_ms < :now;
+
+-- name: count_admin_guess
+INSERT INTO admin_guesses (subject, minute_ms, guesses) VALUES (:subject, :minute_ms, 1)
+ON CONFLICT (subject, minute_ms) DO UPDATE SET guesses = admin_guesses.guesses + 1;
+
+-- name: give_back_admin_guess
+UPDATE admin_guesses SET guesses = guesses - 1 WHERE subject = :subject AND minute_ms = :minute_ms AND guesses > 0;
+
+-- name: admin_guesses_since
+SELECT COALESCE(SUM(guesses), 0) FROM admin_guesses WHERE subject = :subject AND minute_ms >= :since_ms;
+
+-- name: drop_admin_guesses
+DELETE FROM admin_guesses WHERE minute_ms < :before_ms;

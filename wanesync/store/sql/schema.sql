@@ -390,3 +390,52 @@ CREATE INDEX log_lines_level ON log_lines (level, at_ms, seq);
 CREATE INDEX log_lines_event ON log_lines (event, at_ms, seq);
 CREATE INDEX log_lines_record ON log_lines (record_id, at_ms) WHERE record_id <> '';
 CREATE INDEX log_lines_correlation ON log_lines (correlation_id, at_ms) WHERE correlation_id <> '';
+
+-- Access to the admin service. secrets: the hash of the password, the secret of the second factor, recovery codes.
+CREATE TABLE admin_users (
+    name TEXT NOT NULL PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
+    secrets BLOB NOT NULL,
+    has_password INTEGER NOT NULL CHECK (has_password IN (0, 1)),
+    has_totp INTEGER NOT NULL CHECK (has_totp IN (0, 1)),
+    created_ms BIGINT NOT NULL,
+    seen_ms BIGINT NOT NULL
+);
+
+-- Sessions, by the SHA-256 of their cookie.
+CREATE TABLE admin_sessions (
+    id TEXT NOT NULL PRIMARY KEY,
+    user_name TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    seen_ms BIGINT NOT NULL
+);
+CREATE INDEX admin_sessions_user ON admin_sessions (user_name);
+CREATE INDEX admin_sessions_seen ON admin_sessions (seen_ms);
+
+-- Tokens of the API, by the SHA-256 of their secret half.
+CREATE TABLE admin_tokens (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
+    hash TEXT NOT NULL,
+    made_by TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    expires_ms BIGINT NOT NULL,
+    used_ms BIGINT NOT NULL
+);
+
+-- Links that work once: to make the first user (user_name is ''), or to set a password. By the SHA-256 of their token.
+CREATE TABLE admin_links (
+    hash TEXT NOT NULL PRIMARY KEY,
+    user_name TEXT NOT NULL,
+    expires_ms BIGINT NOT NULL
+);
+
+-- Guesses of passwords, by the minute. subject: a keyed hash of a user's name or of an address.
+CREATE TABLE admin_guesses (
+    subject TEXT NOT NULL,
+    minute_ms BIGINT NOT NULL,
+    guesses BIGINT NOT NULL,
+    PRIMARY KEY (subject, minute_ms)
+);
+CREATE INDEX admin_guesses_minute ON admin_guesses (minute_ms);

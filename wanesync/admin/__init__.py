@@ -1,0 +1,1 @@
+"""The admin service: pages and an API. Begin with ``app``; ``security`` lets operators in."""

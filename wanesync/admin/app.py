@@ -1,0 +1,80 @@
+"""The application: every page, the API and the assets behind the gate, and the headers around all of it."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+from types import ModuleType
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from wanesync.admin import api, pages
+from wanesync.admin.errors import CatchErrors, handle
+from wanesync.admin.rendering import ASSETS, NavEntry, find_asset
+from wanesync.admin.security.gate import Gate
+from wanesync.admin.security.headers import SecurityHeaders
+from wanesync.admin.services import AdminServices
+from wanesync.core.errors import CallError, WanesyncError
+
+API_PREFIX = "/api/v1"
+KEPT = "public, max-age=31536000, immutable"
+"""For an asset whose address names its content."""
+TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+def build_admin_app(services: AdminServices) -> FastAPI:
+    """Build the application: each ``router`` of the modules of ``pages`` and ``api``, and the menu of their ``NAV``."""
+    app = FastAPI(
+        title="wanesync",
+        version="1",
+        # The pages of FastAPI load from other hosts; the description of the API is a route of its own.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[
+            Middleware(SecurityHeaders, secure=services.access.secure),
+            Middleware(CatchErrors),
+            Middleware(Gate, services=services),
+        ],
+        exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, WanesyncError, CallError), handle),
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    nav: list[NavEntry] = []
+    for module in _list_modules(pages):
+        app.include_router(module.router)
+        nav += [module.NAV] if hasattr(module, "NAV") else []
+    for module in _list_modules(api):
+        app.include_router(module.router, prefix=API_PREFIX)
+    app.state.nav = sorted(nav, key=lambda entry: entry.order)
+    app.add_api_route("/assets/{name:path}", show_asset, include_in_schema=False)
+    app.add_api_route("/healthz", show_health, include_in_schema=False)
+    return app
+
+
+def _list_modules(package: ModuleType) -> Iterator[ModuleType]:
+    """Yield the modules of a package that have routes."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        module = import_module(found.name)
+        if isinstance(getattr(module, "router", None), APIRouter):
+            yield module
+
+
+def show_asset(name: str, request: Request) -> Response:
+    """GET /assets/…: a file of the package; all of them are public."""
+    path = (ASSETS / name).resolve()
+    if path.suffix not in TYPES or not path.is_relative_to(ASSETS) or not path.is_file():
+        raise HTTPException(404)
+    named = request.url.query == find_asset(name).partition("?")[2]
+    return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": KEPT if named else "no-cache"})
+
+
+def show_health() -> Response:
+    """GET /healthz: 200 as long as the process answers."""
+    return JSONResponse({"status": "ok"})

@@ -1,0 +1,1 @@
+"""Who may use the admin service, as operators read and change it."""
