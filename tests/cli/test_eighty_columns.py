@@ -28,6 +28,7 @@ COMMANDS = [
     ("history",),
     ("history", EMAIL),
     ("history", EMAIL, "--show-values"),
+    ("logs",),
     ("hold", "list"),
     ("hold", "list", "--show-values"),
     ("conflicts",),

@@ -26,7 +26,7 @@ from wanesync.store.database import Tx
 
 COMMANDS = (
     "init", "serve", "worker", "up", "writes", "status", "reconcile", "diff", "catch-up", "jobs", "retry", "history",
-    "conflicts", "webhooks", "pause", "resume", "hold", "limits", "sandbox", "demo", "db", "bench",
+    "logs", "conflicts", "webhooks", "pause", "resume", "hold", "limits", "sandbox", "demo", "db", "bench",
 )  # fmt: skip
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("WANESYNC_")}
 
@@ -123,7 +123,7 @@ def test_a_side_that_is_not_there_ends_in_exit_code_4(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     ["status --check", "jobs", "retry --all --yes", "limits", "limits set stripe 5", "hold list", "pause hubspot",
-     "resume", "history ana@example.com", "conflicts", "webhooks set-aside", "writes on", "db prune", "diff",
+     "resume", "history ana@example.com", "logs", "conflicts", "webhooks set-aside", "writes on", "db prune", "diff",
      "reconcile"],
 )  # fmt: skip
 def test_commands_that_need_a_database_do_not_create_one(tmp_path: Path, command: str) -> None:

@@ -52,6 +52,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Look": {
         "status": Entry("status", "status", "Show queues, limits, pauses, records, processes and alarms."),
         "history": Entry("history", "history", "Show what is stored of a person, and what was done and why."),
+        "logs": Entry("logs", "logs", "Search in log lines, the journal and the audit log."),
         "jobs": Entry("jobs", "jobs", "List queued jobs and dead letters."),
         "conflicts": Entry("conflicts", "conflicts", "List open conflicts: values that did not win and are kept."),
     },

@@ -35,6 +35,7 @@ EXAMPLES = {
     "webhooks hubspot write": "wanesync webhooks hubspot write hubspot-app",
     "webhooks set-aside": "wanesync webhooks set-aside --json",
     "history": "wanesync history anna@example.com --limit 20",
+    "logs": "wanesync logs --since 2h --level warning --follow",
     "pause": "wanesync pause --field phone",
     "resume": "wanesync resume --field phone",
     "demo": "wanesync demo --contacts 500",

@@ -29,6 +29,7 @@ COMMANDS = [
     ("conflicts", ["conflicts"]),
     ("history", ["history"]),
     ("history", ["history", "7"]),
+    ("logs", ["logs"]),
     ("hold list, hold release, hold discard", ["hold", "list"]),
     ("hold list, hold release, hold discard", ["hold", "release", "all", "--dry-run"]),
     ("hold list, hold release, hold discard", ["hold", "discard", "all", "--yes"]),

@@ -174,7 +174,7 @@ def _show_entries(screen: Console, entries: Iterable[JournalRow], show: ValueFor
             row.kind,
             str(row.side or ""),
             shorten_key(row.record_id),
-            _format_data(show_data(row.data, show)),
+            format_data(show_data(row.data, show)),
         )
         for row in entries
     ]
@@ -185,10 +185,11 @@ def _format_values(stored: StoredRecord, show: ValueFormatter) -> str:
     return ", ".join(f"{name} {show(value)}" for name, value in stored.record.values.items() if value)
 
 
-def _format_data(data: object) -> str:
+def format_data(data: object) -> str:
+    """Return the data of an entry as words."""
     if isinstance(data, Mapping):
         # A webhook about a property that is not mapped names no field.
-        return ", ".join(f"{name} {_format_data(value)}" for name, value in data.items() if value not in ({}, []))
+        return ", ".join(f"{name} {format_data(value)}" for name, value in data.items() if value not in ({}, []))
     if isinstance(data, list):
-        return " → ".join(_format_data(value) or "blank" for value in data)
+        return " → ".join(format_data(value) or "blank" for value in data)
     return str(data)

@@ -126,6 +126,10 @@ class LogLines(Table):
             return [row for level in levels for row in session.rows("log_lines_of_level", level=level, **values)]
         return session.rows("log_lines_page", **values)
 
+    def any(self) -> bool:
+        """Return whether there is a line."""
+        return self.find_excess_ms(0) is not None
+
     def find_excess_ms(self, kept: int) -> int | None:
         """Return the time of the newest line that is too much when ``kept`` are kept; None: there are not so many."""
         found = self._session.row("log_lines_excess", kept=kept)
