@@ -31,6 +31,7 @@ from wanesync.ops.secret_refresh import SecretRefresh
 from wanesync.ratelimit.limit_settings import apply_configured_limits
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.ratelimit.quotas import TIME_ZONE
+from wanesync.ratelimit.request_figures import RequestFigures
 from wanesync.reconcile.catch_up import CatchUp
 from wanesync.reconcile.listing import LANES, PARALLEL_HUBSPOT_LANES
 from wanesync.reconcile.plan_files import PlanReader
@@ -171,6 +172,7 @@ def _connect_hubspot(
         own_source_ids=frozenset(config.hubspot.own_source_ids),
         api_version=config.hubspot.api_version,
         gate=pacer.pass_gate,
+        observe=RequestFigures(pacer).count,
         network=build_network_policy(config),
     )
 
@@ -201,6 +203,7 @@ def _connect_stripe(
         config.stripe.base_url,
         portal=pins.portal,
         gate=pacer.pass_gate,
+        observe=RequestFigures(pacer).count,
         network=build_network_policy(config),
         event_key=store.encryption.event_key,
     )
@@ -302,7 +305,7 @@ def build_web_server(config: Config, store: Store) -> WebServer:
 
     if not config.is_rehearsal:
         config.require("server.public_url")
-    counts = WebhookCounters()
+    counts = WebhookCounters(store.figures)
     intake = replace(build_intake(config, store), count=counts.count_elements)
     settings = replace(
         intake_wiring.build_web_settings(config.server),

@@ -21,7 +21,7 @@ from wanesync.bus.messages import (
     Status,
     Work,
 )
-from wanesync.core.jobs import Ending, JobReport
+from wanesync.core.jobs import Ending, JobKind, JobReport
 from wanesync.core.model import Side
 from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.web.door_test import DoorMessage
@@ -90,5 +90,5 @@ def test_what_wakes_a_worker_is_bounded() -> None:
 
 
 def test_a_report_has_no_key_of_a_record() -> None:
-    reports = [JobReport("1", Side.STRIPE, Ending.DEAD, "refused", "email: not valid")]
+    reports = [JobReport("1", Side.STRIPE, JobKind.WRITE, Ending.DEAD, "refused", "email: not valid")]
     assert Done.of(reports) == Done([Ended("1", "refused", "email: not valid")])

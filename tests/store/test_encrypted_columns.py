@@ -48,6 +48,7 @@ TEXTS = {
     "audit_log": {"operator", "via", "action", "subject", "before_state", "after_state", "hash"},
     "audit_head": {"hash"},
     "log_lines": {"id", "event", "logger", "process", "side", "record_id", "correlation_id"},
+    "figures": {"name", "labels"},
 }  # fmt: skip
 """Table -> its columns of plain text: ids, codes, names of fields, reasons made of codes, keyed hashes.
 

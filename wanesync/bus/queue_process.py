@@ -18,6 +18,7 @@ from wanesync.bus.envelope import Seal
 from wanesync.bus.side_queue import SideQueue
 from wanesync.bus.work_notices import WorkNotices
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged
+from wanesync.core.figures import Figure
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
@@ -111,6 +112,7 @@ class QueueProcess:
 
     def _count(self, side: Side, outcome: Outcome, number: int) -> None:
         """Store outcomes of elements; they are for people, so none of them is worth a wait."""
+        self.store.figures.add(Figure.WEBHOOKS, side, outcome, number=number)
         try:
             self.store.run(lambda tx: tx.webhook_counts.add({(side, outcome): number}))
         except DatabaseUnavailable as error:

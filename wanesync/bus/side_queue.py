@@ -23,6 +23,7 @@ from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
 from wanesync.bus.messages import Answer, Incoming, InvalidMessage, Kind, Status
 from wanesync.bus.topics import Report
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged, InvalidPayload
+from wanesync.core.figures import Figure
 from wanesync.core.model import Side
 from wanesync.core.roles import HANDLERS
 from wanesync.ops.alarms import WEB
@@ -159,6 +160,8 @@ class SideQueue:
     def _carry_out(self, incoming: Incoming) -> Answer:
         if incoming.kind is Kind.BEAT:
             self.store.run(partial(_note_handler, incoming=incoming))
+            for (side, outcome), number in incoming.counts.items():
+                self.store.figures.add(Figure.WEBHOOKS, side, outcome, number=number)
             return Answer(Status.STORED)
         if incoming.kind is Kind.TEST:
             return self._take_test(incoming)
@@ -166,7 +169,10 @@ class SideQueue:
         received_ms = min(incoming.arrived_ms, now_ms + MAX_CLOCK_LEAD_MS)
         if received_ms < now_ms - MAX_AGE_MS:
             received_ms = now_ms
-        return Answer(Status.STORED, self.intake.store_verified(self.side, incoming.body, received_ms))
+        new = self.intake.store_verified(self.side, incoming.body, received_ms)
+        if new:
+            self.store.figures.add(Figure.EVENTS_STORED, self.side, number=new)
+        return Answer(Status.STORED, new)
 
     def _take_test(self, incoming: Incoming) -> Answer:
         test = incoming.test

@@ -21,6 +21,7 @@ from wanesync.hardening import forbid_core_dumps
 from wanesync.ops.checks.local import find_exposed_files
 from wanesync.ops.log_storage import store_log_lines
 from wanesync.store.database import Store
+from wanesync.store.figure_counts import storing_figures
 from wanesync.store.patience import Patience
 from wanesync.wiring import open_database
 
@@ -117,7 +118,8 @@ def use_database(
         for finding in find_exposed_files(config.database):
             _logger.warning("files of the database are not private", reason=finding.text, fix=finding.fix)
     try:
-        with store_log_lines(store, logs_of, config.log.store_rate) if logs_of and config.log.store else nullcontext():
+        logs = store_log_lines(store, logs_of, config.log.store_rate) if logs_of and config.log.store else nullcontext()
+        with storing_figures(store), logs:
             yield store
     finally:
         store.close()

@@ -181,6 +181,7 @@ class JobReport:
 
     id: str
     lane: Side
+    kind: JobKind
     ending: Ending
     code: str = ""
     reason: str = ""

@@ -51,6 +51,24 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestEnd:
+    """How one request ended, for figures and traces.
+
+    ``status``: 0 without an answer. ``took_ms``: from when its bytes left until the answer was there, or its head of
+    HubSpot's. ``request_id``: the vendor's id of it (Stripe ``Request-Id``, HubSpot ``X-HubSpot-Correlation-Id``), ""
+    without one.
+    """
+
+    status: int
+    took_ms: float
+    request_id: str = ""
+
+
+def observe_nothing(_end: RequestEnd) -> None:
+    """Observe no request, where no part counts them."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetAside:
     """One record of a listing that cannot be used, or one field of it, and why; the others of its page are used.
 

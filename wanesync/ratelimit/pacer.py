@@ -112,6 +112,12 @@ class Pacer:
         """Whether a request of this thread left since the last ``announce``."""
         return getattr(self._request, "has_left", False)
 
+    @property
+    def operation(self) -> str:
+        """The operation of this thread's newest request, "" if none was announced."""
+        request: SlotRequest = getattr(self._request, "request", ANY_REQUEST)
+        return request.operation
+
     def pass_gate(self) -> None:
         """Run right before a request's bytes leave: wait for this thread's slot, or for another one if it was missed.
 

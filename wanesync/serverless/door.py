@@ -23,6 +23,7 @@ from wanesync import intake_wiring, log
 from wanesync.config.model import BUS_SECRETS, WEBHOOK_SECRETS, Config, load
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, WanesyncError
 from wanesync.hardening import forbid_core_dumps
+from wanesync.store.figure_counts import try_to_store_figures
 from wanesync.store.tables.settings import SERVERLESS_DOOR
 from wanesync.web.app import HUBSPOT_PATH, STRIPE_PATH, build_app
 from wanesync.web.door_test import DoorTest
@@ -111,6 +112,8 @@ class DatabaseDoor:
         except DatabaseUnavailable as error:
             self.counts.give_back(outcomes)
             logger.warning("counts not stored", reason=str(error))
+        else:
+            try_to_store_figures(self.store)
 
 
 def read_config(env: Mapping[str, str]) -> Config:
@@ -134,7 +137,7 @@ def build_database_door(config: Config) -> DatabaseDoor:
     sides = intake_wiring.find_given_sides(config)
     store = intake_wiring.open_database(config, migrate=False, pooled=True)
     try:
-        counts = WebhookCounters()
+        counts = WebhookCounters(store.figures)
         intake = replace(intake_wiring.build_intake(config, store, sides=sides), count=counts.count_elements)
         settings = WebSettings(
             public_url=config.server.public_url or "",

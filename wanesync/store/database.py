@@ -13,9 +13,11 @@ from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
+from wanesync.core.figures import Figure
 from wanesync.core.jobs import JobReport
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
+from wanesync.store.figure_counts import FigureCounts
 from wanesync.store.key_source import KeySource
 from wanesync.store.notify import WorkSubscription
 from wanesync.store.patience import Patience
@@ -33,6 +35,7 @@ from wanesync.store.tables.audit import Audit
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected
+from wanesync.store.tables.figures import Figures
 from wanesync.store.tables.future_times import FutureTimes
 from wanesync.store.tables.holds import Holds
 from wanesync.store.tables.jobs import Jobs
@@ -90,6 +93,7 @@ class Tx:
     erasure = _TableOf(Erasure)
     events = _TableOf(Events)
     failed_batches = _TableOf(FailedBatches)
+    figures = _TableOf(Figures)
     future_times = _TableOf(FutureTimes)
     holds = _TableOf(Holds)
     jobs = _TableOf(Jobs)
@@ -117,6 +121,11 @@ class Tx:
         """Ids of the jobs that are committed now, while a batch is committed in parts; None: all."""
         self.has_refused = False
         """Whether a job did not count as held any more, so that nothing was committed for it."""
+
+    @property
+    def job_reports(self) -> Sequence[JobReport]:
+        """How claimed jobs ended in this transaction so far."""
+        return self._session.job_reports
 
     @contextmanager
     def only_jobs(self, job_ids: Collection[str]) -> Iterator[None]:
@@ -151,6 +160,8 @@ class Store:
         """The database's address without its password."""
         self.now_ms: Callable[[], int] = clock.now_ms
         """Database time in ms since 1970."""
+        self.figures = FigureCounts(clock.now_ms)
+        """What this process counts until it is stored (``figure_counts.storing_figures``)."""
         self._set_encryption(encryption)
 
     def _set_encryption(self, encryption: Encryption) -> None:
@@ -206,6 +217,8 @@ class Store:
         if session.lanes_to_wake:
             self._database.notifier.notify(session.lanes_to_wake)
         if session.job_reports:
+            for ended in session.job_reports:
+                self.figures.add(Figure.JOBS_ENDED, ended.lane, ended.kind, ended.ending)
             self.report(session.job_reports)
 
     @contextmanager

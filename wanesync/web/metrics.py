@@ -6,7 +6,10 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
+from wanesync.core.figures import Figure
 from wanesync.core.model import Side
+from wanesync.store.clock import wall_clock_ms
+from wanesync.store.figure_counts import FigureCounts
 from wanesync.store.tables.webhook_counts import Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -15,26 +18,32 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class WebhookCounters:
     """Webhooks by side and status of the answer, and by their outcome since they were last taken for the database.
 
-    Every method may be called in any thread: the listener for monitoring has an event loop of its own.
+    Every method may be called in any thread: the listener for monitoring has an event loop of its own. ``figures``:
+    where the same is counted by minute; without them it is counted for this process alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, figures: FigureCounts | None = None) -> None:
+        self.figures = figures or FigureCounts(wall_clock_ms)
         self._answers: Counter[tuple[str, int]] = Counter()
         self._stored: Counter[str] = Counter()
         self._outcomes: Counter[tuple[Side, Outcome]] = Counter()
         self._guard = threading.Lock()
 
-    def count(self, side: Side, status: int, outcome: Outcome, stored: int) -> None:
-        """Count one answer, its outcome and the events it stored."""
+    def count(self, side: Side, status: int, outcome: Outcome, stored: int, took_ms: float = 0.0) -> None:
+        """Count one answer, its outcome, the events it stored and how long it took."""
         with self._guard:
             self._answers[side, status] += 1
             self._stored[side] += stored
         self.count_elements(side, outcome, 1)
+        self.figures.observe(Figure.WEBHOOK_ANSWER, side, ms=took_ms)
+        if stored:
+            self.figures.add(Figure.EVENTS_STORED, side, number=stored)
 
     def count_elements(self, side: Side, outcome: Outcome, number: int) -> None:
         """Count an outcome; may be called from any thread."""
         with self._guard:
             self._outcomes[side, outcome] += number
+        self.figures.add(Figure.WEBHOOKS, side, outcome, number=number)
 
     def take_outcomes(self) -> Counter[tuple[Side, Outcome]]:
         """Return the outcomes counted since the last call."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -53,7 +54,7 @@ class WebhookRoutes:
         """Return the endpoint of one side."""
 
         async def handle(request: Request) -> Response:
-            stored, outcome = 0, Outcome.ACCEPTED
+            stored, outcome, began_s = 0, Outcome.ACCEPTED, time.monotonic()
             try:
                 stored = await self._accept(side, request)
                 response: Response = JSONResponse({"stored": stored})
@@ -76,7 +77,8 @@ class WebhookRoutes:
                 logger.error("webhook not stored", side=side, error=type(error).__name__)
                 outcome = Outcome.UNAVAILABLE
                 response = self._refuse(side, 503, OWN_TROUBLE, request)
-            self._counts.count(side, response.status_code, outcome, stored)
+            took_ms = (time.monotonic() - began_s) * 1000
+            self._counts.count(side, response.status_code, outcome, stored, took_ms)
             return response
 
         return handle

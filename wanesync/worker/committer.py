@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 import structlog
 
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
-from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS, Job
+from wanesync.core.jobs import MAX_UNUSABLE_ANSWERS, Job, JobReport
 from wanesync.core.model import Side
 from wanesync.ratelimit.budget import lower_refused_limits
 from wanesync.store.clock import Clock
@@ -24,6 +24,7 @@ from wanesync.sync.job_results import resume, still_held
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.write_jobs import WriteJobs
 from wanesync.worker.claim_size import is_to_be_cut
+from wanesync.worker.counting import count_changes
 from wanesync.worker.failure_notes import FailureNotes
 from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lane import reschedule_failed
@@ -52,6 +53,15 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """A commit of answers: the calls that follow, whether a job was refused because its lease is over, and its jobs."""
+
+    follow_ups: Sequence[AnyCall]
+    refused: bool
+    reports: Sequence[JobReport]
+
+
+@dataclass(frozen=True, slots=True)
 class _Piece:
     """Answers that are committed together, and how often that failed; ``jobs``: only these of a single answer's."""
 
@@ -68,10 +78,10 @@ class _Piece:
         middle = len(jobs) // 2
         return [_Piece(self.answers, jobs=jobs[:middle]), _Piece(self.answers, jobs=jobs[middle:])] if middle else []
 
-    def commit(self, runtime: Runtime, tx: Tx) -> tuple[list[AnyCall], bool]:
-        """Commit the answers; return the calls that follow, and whether a job was refused because its lease is over."""
+    def commit(self, runtime: Runtime, tx: Tx) -> Committed:
+        """Commit the answers."""
         with self._only(tx):
-            return commit_answers(runtime, tx, self.answers), tx.has_refused
+            return Committed(commit_answers(runtime, tx, self.answers), tx.has_refused, tx.job_reports)
 
     def reschedule(self, runtime: Runtime, tx: Tx, error: Exception) -> bool:
         """Reschedule the jobs of answers that cannot be committed at all; return whether one was refused."""
@@ -126,7 +136,7 @@ class Committer:
         while pieces:
             piece = pieces.popleft()
             try:
-                follow_ups, refused = self.runtime.commit("outcomes", partial(piece.commit, self.runtime))
+                done = self.runtime.commit("outcomes", partial(piece.commit, self.runtime))
             except Exception as error:  # noqa: BLE001 - the stored pending writes settle what is lost here
                 again = self._fail(piece, error)
                 if again is None:
@@ -134,9 +144,11 @@ class Committer:
                 pieces.extendleft(reversed(again))
             else:
                 left = {id(call) for other in pieces for call, _ in other.answers}
-                self._settle([call for call, _ in piece.answers if id(call) not in left], follow_ups)
+                calls = [call for call, _ in piece.answers]
+                self._settle([call for call in calls if id(call) not in left], done.follow_ups)
                 # A clock that jumped and came back between two heartbeats leaves no other trace.
-                self.lease.claim_lost = self.lease.claim_lost or refused
+                self.lease.claim_lost = self.lease.claim_lost or done.refused
+                count_changes(self.runtime, calls, done.reports)
         self.notes.clear()
 
     def _settle(self, calls: Sequence[AnyCall], follow_ups: Sequence[AnyCall]) -> None:

@@ -60,7 +60,8 @@ PROBE_INTERVAL_MS = 25_000
 class Lane:
     """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
 
-    ``claimed``: number of jobs claimed in the last round, whether or not they led to calls. ``held``: kinds whose
+    ``claimed``: number of jobs claimed in the last round, whether or not they led to calls. ``taken``: those jobs, and
+    when they were claimed. ``held``: kinds whose
     bulk jobs are not claimed now, because a limit has no slots for them. ``claim_number``, ``hand_out_number``: count
     claims and hand-outs, for the shares of kinds and priorities. ``idle_wakes``: wake-ups in a row that found no work.
     """
@@ -74,6 +75,7 @@ class Lane:
     waiting: deque[AnyCall] = field(default_factory=deque)
     held: frozenset[JobKind] = frozenset()
     claimed: int = 0
+    taken: list[tuple[Job, int]] = field(default_factory=list)
     size: ClaimSize = field(default_factory=ClaimSize)
     claim_number: int = 0
     hand_out_number: int = 0
@@ -116,7 +118,7 @@ class Lane:
         anew: a transaction that conflicts with another runs again. Stripe's reads mostly use what events brought and
         need no call, so they never queue behind writes that wait for slots.
         """
-        self.claimed = 0
+        self.claimed, self.taken = 0, []
         pauses = tx.pauses.get_all()
         before = pauses.get(str(self.side))
         if operator_pause(self.side) in pauses or (before and not _begin_probe(tx, pauses, str(self.side))):
@@ -165,8 +167,12 @@ class Lane:
     def _claim_probe(self, tx: Tx, kinds: Collection[JobKind]) -> list[Job]:
         """Claim another job than the one that the side did not answer last: that may be the cause of it."""
         jobs = tx.jobs.claim_probe(self.side, kinds, self.runtime.name)
-        self.claimed += len(jobs)
+        self._note(tx, jobs)
         return jobs
+
+    def _note(self, tx: Tx, jobs: Sequence[Job]) -> None:
+        self.claimed += len(jobs)
+        self.taken += ((job, tx.now_ms) for job in jobs)
 
     def _claim(self, tx: Tx, room: int, kinds: Collection[JobKind] = tuple(JobKind), *, alone: bool) -> list[Job]:
         """Claim jobs of the most urgent kind, as many as one call or the free slots take; ``alone``: one job only."""
@@ -233,7 +239,7 @@ class Lane:
         if fresh is not None and fresh in LIVE_PRIORITIES:
             first = Fresh(fresh, find_fresh_ms(tx.now_ms, self.runtime.options.target_ms))
         jobs = tx.jobs.claim(self.side, [kind], limit, self.runtime.name, least=least, below=below, fresh=first)
-        self.claimed += len(jobs)
+        self._note(tx, jobs)
         return jobs
 
     def _prepare(self, tx: Tx, jobs: Sequence[Job], pauses: dict[str, PauseRow]) -> list[AnyCall]:

@@ -18,6 +18,7 @@ from wanesync.store.tables.rates import SlotAssignment
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.runtime import Runtime
 from wanesync.worker.committer import Committer
+from wanesync.worker.counting import count_claims
 from wanesync.worker.failure_notes import FailureNotes
 from wanesync.worker.gc_tuning import tune_gc
 from wanesync.worker.in_flight import InFlight
@@ -240,6 +241,7 @@ class Worker:
             raise
         else:
             lane.size.grow(self.claim_notes[side].clear)
+            count_claims(self.runtime.store.figures, lane.taken)
         finally:
             self.in_flight.end_claim(side, calls)
         lane.waiting.extend(calls)

@@ -29,7 +29,19 @@ from wanesync.core.cursors import CursorTrail
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, ApiKey, Authors, CreateItem, Limits, Page, SetAside, Survey, UpdateItem
+from wanesync.core.ports import (
+    Account,
+    ApiKey,
+    Authors,
+    CreateItem,
+    Limits,
+    Page,
+    RequestEnd,
+    SetAside,
+    Survey,
+    UpdateItem,
+    observe_nothing,
+)
 from wanesync.core.purchases import Purchase
 from wanesync.core.setup.api_versions import HubSpotVersion
 from wanesync.core.setup.portal_checks import PortalFacts
@@ -46,7 +58,7 @@ class HubSpotOptions:
 
     ``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
     ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
-    ``key``: where it is given, takes the place of ``token``.
+    ``key``: where it is given, takes the place of ``token``. ``observe`` is told how each request ended.
     """
 
     token: str = field(repr=False)
@@ -56,6 +68,7 @@ class HubSpotOptions:
     own_source_ids: frozenset[str] = frozenset()
     api_version: HubSpotVersion = "v3"
     gate: Callable[[], None] = lambda: None
+    observe: Callable[[RequestEnd], None] = observe_nothing
     network: NetworkPolicy = PINNED
     key: ApiKey | None = None
 
@@ -89,7 +102,7 @@ class HubSpotAdapter:
             network=options.network,
             key=options.key,
         )
-        self._client.put_gate(options.gate)
+        self._client.put_gate(options.gate, options.observe)
         self._properties = properties_to_read(fields)
 
     @property

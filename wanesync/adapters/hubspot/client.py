@@ -35,7 +35,7 @@ from wanesync.adapters.json_values import parse_vendor, whole
 from wanesync.adapters.network import PINNED, NetworkPolicy, check_target, choose_address, open_manager
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
-from wanesync.core.ports import ApiKey, Limits, Timing
+from wanesync.core.ports import ApiKey, Limits, RequestEnd, Timing, observe_nothing
 from wanesync.core.setup.api_versions import HubSpotVersion
 
 TIMEOUT = (CONNECT_TIMEOUT_S, HUBSPOT_READ_TIMEOUT_S)
@@ -160,14 +160,20 @@ class HubSpotClient:
 
         pool.urlopen = guarded
 
-    def put_gate(self, gate: Callable[[], None]) -> None:
-        """Call ``gate`` right before each request's bytes leave."""
+    def put_gate(self, gate: Callable[[], None], observe: Callable[[RequestEnd], None] = observe_nothing) -> None:
+        """Call ``gate`` right before each request's bytes leave, and ``observe`` when its answer begins."""
         pool = self._raw.rest_client.pool_manager
         send = pool.urlopen
 
         def gated(*args: Any, **options: Any) -> Any:
             gate()
-            return send(*args, **options)
+            began_s, status, request_id = time.monotonic(), 0, ""
+            try:
+                response = send(*args, **options)
+                status, request_id = response.status, response.headers.get("x-hubspot-correlation-id", "")
+                return response
+            finally:
+                observe(RequestEnd(status, (time.monotonic() - began_s) * 1000, request_id))
 
         pool.urlopen = gated
 

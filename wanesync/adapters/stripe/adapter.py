@@ -31,7 +31,17 @@ from wanesync.adapters.webhooks import WebhookContents
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Record, Side
-from wanesync.core.ports import Account, ApiKey, CustomerAnswer, EventPage, Page, SetAside, Timing
+from wanesync.core.ports import (
+    Account,
+    ApiKey,
+    CustomerAnswer,
+    EventPage,
+    Page,
+    RequestEnd,
+    SetAside,
+    Timing,
+    observe_nothing,
+)
 from wanesync.core.setup.api_versions import STRIPE_VERSION
 
 PAGE_SIZE = 100
@@ -49,7 +59,7 @@ class StripeOptions:
     ``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events
     that are listed; the same as that of the webhooks.
     ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
-    ``key``: where it is given, takes the place of ``api_key``.
+    ``key``: where it is given, takes the place of ``api_key``. ``observe`` is told how each request ended.
     """
 
     api_key: str = field(repr=False)
@@ -58,6 +68,7 @@ class StripeOptions:
     gate: Callable[[], None] = lambda: None
     network: NetworkPolicy = PINNED
     key: ApiKey | None = None
+    observe: Callable[[RequestEnd], None] = observe_nothing
     event_key: bytes = field(kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
@@ -110,7 +121,7 @@ class StripeAdapter:
             base_addresses={"api": address},
             stripe_version=STRIPE_VERSION,
             max_network_retries=0,
-            http_client=PooledClient(address, options.gate, options.network, self._key),
+            http_client=PooledClient(address, options.gate, options.network, self._key, options.observe),
         )
 
     def account(self) -> Account:

@@ -6,6 +6,7 @@ every request: more than half of the time of a call. ``Any`` ends in this module
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ from wanesync.adapters.http_answers import (
 )
 from wanesync.adapters.json_values import parse
 from wanesync.adapters.network import NetworkPolicy, Redirected, check_target, open_manager
-from wanesync.core.ports import ApiKey
+from wanesync.core.ports import ApiKey, RequestEnd, observe_nothing
 
 POOL_SIZE = 80
 """Connections: a little more than the calls of a worker's Stripe lane."""
@@ -46,14 +47,21 @@ class PooledClient(stripe.HTTPClient):
     """One connection pool for all threads. Nothing is repeated, redirects are refused.
 
     ``address``: scheme and host, to which every request is pinned. ``gate`` is called right before each request's bytes
-    leave. ``network``: proxy and authorities. ``key``: what the requests carry.
+    leave. ``network``: proxy and authorities. ``key``: what the requests carry. ``observe``: is told how each ended.
     """
 
     name = "urllib3"
 
-    def __init__(self, address: str, gate: Callable[[], None], network: NetworkPolicy, key: ApiKey) -> None:
+    def __init__(
+        self,
+        address: str,
+        gate: Callable[[], None],
+        network: NetworkPolicy,
+        key: ApiKey,
+        observe: Callable[[RequestEnd], None] = observe_nothing,
+    ) -> None:
         super().__init__()
-        self._gate, self._address, self._key = gate, address, key
+        self._gate, self._address, self._key, self._observe = gate, address, key, observe
         manager = open_manager(address, network, POOL_SIZE)
         if isinstance(manager, urllib3.ProxyManager):
             self._send: Callable[..., urllib3.BaseHTTPResponse] = manager.urlopen
@@ -67,6 +75,7 @@ class PooledClient(stripe.HTTPClient):
     ) -> tuple[Any, int, Mapping[str, str]]:
         """The body's bytes, the status and the headers of the answer. Raises stripe.APIConnectionError."""
         self._gate()
+        began_s, status, request_id = time.monotonic(), 0, ""
         try:
             check_target(url, self._address)
             response = self._send(
@@ -80,11 +89,14 @@ class PooledClient(stripe.HTTPClient):
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=STRIPE_READ_TIMEOUT_S),
             )
             content = _read(response)
+            status, request_id = response.status, response.headers.get("request-id", "")
             if response.status // 100 == 3:
                 raise Redirected(f"status {response.status}")
         except (HTTPError, OSError) as error:
             # The SDK's error has no types.
             raise stripe.APIConnectionError(f"no answer ({type(error).__name__})") from error  # type: ignore[no-untyped-call] # stripe leaves its errors untyped
+        finally:
+            self._observe(RequestEnd(status, (time.monotonic() - began_s) * 1000, request_id))
         return content, response.status, response.headers
 
 

@@ -191,6 +191,7 @@ def _by_side(column: str, admin: Access, update: tuple[str, ...], more: str = ""
     return rows
 
 
+_FIGURES = _columns("-name", "-span_ms", "-start_ms", "-labels")
 _WHOLE = _allow(insert=ANY, update=ANY, delete=ANY)
 
 MATRIX: Mapping[str, Rows] = {
@@ -312,6 +313,12 @@ MATRIX: Mapping[str, Rows] = {
         doors=_allow(select=None, insert=ANY),
         workers=_allow(insert=ANY, delete=ANY),
         admin=_allow(insert=ANY, update=_columns("data"), delete=ANY),
+    ),
+    # Every part adds to the same rows; a worker and an operator remove old ones.
+    "figures": _table(
+        doors=_allow(insert=ANY, update=_FIGURES),
+        workers=_allow(insert=ANY, update=_FIGURES, delete=ANY),
+        admin=_allow(insert=ANY, update=_FIGURES, delete=ANY),
     ),
 }
 """Table -> role -> what it may do. ``migrate`` owns every table and is not in it."""

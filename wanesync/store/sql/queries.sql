@@ -1465,3 +1465,71 @@ SELECT COALESCE(SUM(guesses), 0) FROM admin_guesses WHERE subject = :subject AND
 
 -- name: drop_admin_guesses
 DELETE FROM admin_guesses WHERE minute_ms < :before_ms;
+
+-- name: add_figure
+INSERT INTO figures (
+  name, span_ms, start_ms, labels, amount, total_ms, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13,
+  b14, b15, b16, b17, b18, b19
+)
+VALUES (
+  :name, :span_ms, :start_ms, :labels, :amount, :total_ms, :b0, :b1, :b2, :b3, :b4, :b5, :b6, :b7, :b8, :b9, :b10,
+  :b11, :b12, :b13, :b14, :b15, :b16, :b17, :b18, :b19
+)
+ON CONFLICT (name, span_ms, start_ms, labels) DO UPDATE SET
+  amount = figures.amount + excluded.amount, total_ms = figures.total_ms + excluded.total_ms,
+  b0 = figures.b0 + excluded.b0, b1 = figures.b1 + excluded.b1, b2 = figures.b2 + excluded.b2,
+  b3 = figures.b3 + excluded.b3, b4 = figures.b4 + excluded.b4, b5 = figures.b5 + excluded.b5,
+  b6 = figures.b6 + excluded.b6, b7 = figures.b7 + excluded.b7, b8 = figures.b8 + excluded.b8,
+  b9 = figures.b9 + excluded.b9, b10 = figures.b10 + excluded.b10, b11 = figures.b11 + excluded.b11,
+  b12 = figures.b12 + excluded.b12, b13 = figures.b13 + excluded.b13, b14 = figures.b14 + excluded.b14,
+  b15 = figures.b15 + excluded.b15, b16 = figures.b16 + excluded.b16, b17 = figures.b17 + excluded.b17,
+  b18 = figures.b18 + excluded.b18, b19 = figures.b19 + excluded.b19;
+
+-- name: add_count
+INSERT INTO figures (name, span_ms, start_ms, labels, amount) VALUES (:name, :span_ms, :start_ms, :labels, :amount)
+ON CONFLICT (name, span_ms, start_ms, labels) DO UPDATE SET amount = figures.amount + excluded.amount;
+
+-- name: read_figures
+SELECT start_ms / :step_ms AS step, labels,
+  CAST(SUM(amount) AS BIGINT), CAST(SUM(total_ms) AS BIGINT), CAST(SUM(b0) AS BIGINT), CAST(SUM(b1) AS BIGINT),
+  CAST(SUM(b2) AS BIGINT), CAST(SUM(b3) AS BIGINT), CAST(SUM(b4) AS BIGINT), CAST(SUM(b5) AS BIGINT),
+  CAST(SUM(b6) AS BIGINT), CAST(SUM(b7) AS BIGINT), CAST(SUM(b8) AS BIGINT), CAST(SUM(b9) AS BIGINT),
+  CAST(SUM(b10) AS BIGINT), CAST(SUM(b11) AS BIGINT), CAST(SUM(b12) AS BIGINT), CAST(SUM(b13) AS BIGINT),
+  CAST(SUM(b14) AS BIGINT), CAST(SUM(b15) AS BIGINT), CAST(SUM(b16) AS BIGINT), CAST(SUM(b17) AS BIGINT),
+  CAST(SUM(b18) AS BIGINT), CAST(SUM(b19) AS BIGINT)
+FROM figures
+WHERE name = :name AND span_ms = :span_ms AND start_ms >= :from_ms AND start_ms < :to_ms
+GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: read_figure_totals
+SELECT name, labels, amount, total_ms,
+  b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19
+FROM figures WHERE span_ms = 0 ORDER BY name, labels;
+
+-- name: figures_bound
+SELECT start_ms FROM figures WHERE span_ms = :span_ms AND start_ms > :after AND start_ms < :before_ms
+ORDER BY start_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_figures
+DELETE FROM figures WHERE span_ms = :span_ms AND start_ms > :after AND start_ms <= :upto RETURNING 1;
+
+-- name: count_overdue
+SELECT SUM(number), MIN(oldest_ms) FROM (
+    SELECT COUNT(*) AS number, MIN(arrived_ms) AS oldest_ms FROM jobs
+    WHERE state = 'ready' AND lane IN (:lanes) AND kind IN (:kinds) AND priority IN (:live, :live_bulk)
+      AND arrived_ms < :before_ms
+    UNION ALL
+    SELECT COUNT(*), MIN(arrived_ms) FROM jobs
+    WHERE state = 'running' AND owner <> '' AND lane IN (:lanes) AND kind IN (:kinds)
+      AND priority IN (:live, :live_bulk) AND arrived_ms < :before_ms
+) AS overdue;
+
+-- name: oldest_overdue
+SELECT lane, key FROM jobs
+WHERE state = 'ready' AND lane IN (:lanes) AND kind IN (:kinds) AND priority IN (:live, :live_bulk)
+  AND arrived_ms = :arrived_ms
+UNION ALL
+SELECT lane, key FROM jobs
+WHERE state = 'running' AND owner <> '' AND lane IN (:lanes) AND kind IN (:kinds) AND priority IN (:live, :live_bulk)
+  AND arrived_ms = :arrived_ms
+ORDER BY 1, 2 LIMIT 1;

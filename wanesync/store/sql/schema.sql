@@ -439,3 +439,37 @@ CREATE TABLE admin_guesses (
     PRIMARY KEY (subject, minute_ms)
 );
 CREATE INDEX admin_guesses_minute ON admin_guesses (minute_ms);
+
+-- Figures (docs/operating.md#figures): counts and histograms, written to three spans at once: the minute (span_ms
+-- 60000), the hour (3600000), and everything since the beginning (0). Labels are codes of the program.
+CREATE TABLE figures (
+    name TEXT NOT NULL,
+    span_ms BIGINT NOT NULL,
+    start_ms BIGINT NOT NULL,
+    labels TEXT NOT NULL,
+    amount BIGINT NOT NULL,
+    -- Sum of the times in ms, and how many fell in each bucket (core/figures.py): NULL of what is only counted.
+    total_ms BIGINT,
+    b0 BIGINT,
+    b1 BIGINT,
+    b2 BIGINT,
+    b3 BIGINT,
+    b4 BIGINT,
+    b5 BIGINT,
+    b6 BIGINT,
+    b7 BIGINT,
+    b8 BIGINT,
+    b9 BIGINT,
+    b10 BIGINT,
+    b11 BIGINT,
+    b12 BIGINT,
+    b13 BIGINT,
+    b14 BIGINT,
+    b15 BIGINT,
+    b16 BIGINT,
+    b17 BIGINT,
+    b18 BIGINT,
+    b19 BIGINT,
+    PRIMARY KEY (name, span_ms, start_ms, labels)
+);
+CREATE INDEX figures_start ON figures (span_ms, start_ms);

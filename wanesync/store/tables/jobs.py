@@ -19,6 +19,7 @@ from wanesync.core.jobs import (
     JobReport,
     JobRequest,
     JobState,
+    Priority,
     WaitCode,
     check_poison,
     idle_wait_ms,
@@ -62,6 +63,15 @@ class DueJob(NamedTuple):
     kind: JobKind
     due_ms: int
     linked: bool
+
+
+class Overdue(NamedTuple):
+    """Jobs that wait for longer than they should; of the oldest: its arrival, lane and key."""
+
+    number: int = 0
+    arrived_ms: int = 0
+    lane: str = ""
+    key: str = ""
 
 
 class Depth(TypedDict):
@@ -291,7 +301,7 @@ class Jobs(Table):
         for job in ordered:
             if job.id not in ended:
                 raise _lost(job)
-        self._session.job_reports += (JobReport(job.id, job.lane, Ending.DONE) for job in ordered)
+        self._session.job_reports += (JobReport(job.id, job.lane, job.kind, Ending.DONE) for job in ordered)
         # A newer job of the key may wait for this one to end.
         waited = {row[0] for row in rows if row[1]}
         self._session.lanes_to_wake.update(job.lane for job in ordered if job.id in waited)
@@ -325,7 +335,7 @@ class Jobs(Table):
         """
         self._make_ready(job, due_ms, (waits_for, reason), attempts=int(count), fixed=fixed)
         ending = Ending.RETRY if count else Ending.WAIT
-        self._session.job_reports.append(JobReport(job.id, job.lane, ending, waits_for, reason))
+        self._session.job_reports.append(JobReport(job.id, job.lane, job.kind, ending, waits_for, reason))
 
     def mark_dead(self, job: Job, dead_class: DeadClass, reason: str) -> None:
         """Marks a job dead, or superseded if a newer one of its key is ready. Raises LeaseLost."""
@@ -337,7 +347,7 @@ class Jobs(Table):
             "mark_job_dead", id=job.id, token=job.token, dead_class=dead_class, reason=reason, now=now_ms
         ):
             raise _lost(job)
-        self._session.job_reports.append(JobReport(job.id, job.lane, Ending.DEAD, dead_class, reason))
+        self._session.job_reports.append(JobReport(job.id, job.lane, job.kind, Ending.DEAD, dead_class, reason))
 
     def release(self, owner: str, keep: Collection[str] = ()) -> int:
         """Makes the running jobs of a process ready, without their locks and without counting an attempt; how many.
@@ -462,6 +472,17 @@ class Jobs(Table):
         names = "lane kind priority ready running oldest_arrived_ms due retrying".split()
         rows = self._session.rows("job_depth", now=self._session.now_ms)
         return [Depth(**dict(zip(names, row, strict=True))) for row in rows]  # type: ignore[typeddict-item] # a row
+
+    def overdue(self, kinds: Sequence[JobKind], before_ms: int) -> Overdue:
+        """Live work of some kinds that arrived before a time and is not done."""
+        values: dict[str, Value] = {"lanes": list(Side), "kinds": list(kinds), "before_ms": before_ms}
+        values |= {"live": int(Priority.LIVE), "live_bulk": int(Priority.LIVE_BULK)}
+        row = self._session.row("count_overdue", **values)
+        if row is None or not row[0]:
+            return Overdue()
+        del values["before_ms"]
+        oldest = self._session.row("oldest_overdue", arrived_ms=row[1], **values)
+        return Overdue(int(row[0]), int(row[1]), *(oldest or ("", "")))
 
     # -- dead letters
 

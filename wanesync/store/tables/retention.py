@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from wanesync.core.figures import HOUR_MS, MINUTE_MS
 from wanesync.core.ids import least_id
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
@@ -22,7 +23,7 @@ class RetentionPolicy:
     """How many days finished rows are kept.
 
     In order: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and counted
-    overwrites), closed conflicts, the journal, log lines.
+    overwrites), closed conflicts, the journal, log lines, figures by minute and by hour.
     """
 
     event_days: int = 35
@@ -33,6 +34,8 @@ class RetentionPolicy:
     conflict_days: int = 90
     journal_days: int = 400
     log_days: int = 14
+    minute_figure_days: int = 8
+    hour_figure_days: int = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Retention(Table):
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
             RetentionRule("journal", "journal_bound", "drop_journal", self._before(policy.journal_days)),
             RetentionRule("log lines", "log_lines_bound", "drop_log_lines", self._before(policy.log_days)),
+            self._figures("figures by minute", MINUTE_MS, policy.minute_figure_days),
+            self._figures("figures by hour", HOUR_MS, policy.hour_figure_days),
         ]
 
     def apply(self, rule: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:
@@ -120,6 +125,9 @@ class Retention(Table):
 
     def _before(self, days: int) -> int:
         return self._session.now_ms - days * DAY_MS
+
+    def _figures(self, name: str, span_ms: int, days: int) -> RetentionRule:
+        return RetentionRule(name, "figures_bound", "drop_figures", self._before(days), more={"span_ms": span_ms})
 
     def _by_id(self, name: str, bound: str, drop: str, days: int) -> RetentionRule:
         return RetentionRule(name, bound, drop, self._before(days), by_id=True, after="")

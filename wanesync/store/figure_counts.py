@@ -1,0 +1,144 @@
+"""Figures of one process on their way into the store: counted in memory, stored every few seconds by one thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+
+from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.figures import BUCKETS, MINUTE_MS, Amount, Figure, encode_labels, find_bucket
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store
+
+FLUSH_S = 10.0
+"""How often a process stores what it counted (our choice): a process that is killed loses that much."""
+MAX_MINUTES = 60
+"""Minutes that are kept apart while the database is unavailable; what is older counts to the oldest of them."""
+MAX_BATCH_ROWS = 500
+"""Figures that one transaction stores; its rows are locked until its commit."""
+
+FigureKey = tuple[int, Figure, str]
+"""Start of a minute in ms, figure, labels (``encode_labels``)."""
+FigureBatch = Mapping[FigureKey, Amount]
+
+log = structlog.get_logger()
+
+
+class FigureCounts:
+    """What this process counted since it was last taken, by minute. Every method may be called in any thread."""
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        # [count, sum in ms, buckets …]; a figure without times has the count alone.
+        self._pending: dict[FigureKey, list[int]] = {}
+        self._guard = threading.Lock()
+
+    def add(self, figure: Figure, *labels: str, number: int = 1) -> None:
+        """Count; ``labels``: values in the order of ``core.figures.LABELS``."""
+        key = self._key(figure, labels)
+        with self._guard:
+            found = self._pending.get(key)
+            if found is None:
+                self._pending[key] = [number]
+            else:
+                found[0] += number
+
+    def observe(self, figure: Figure, *labels: str, ms: float) -> None:
+        """Count one time of a histogram; one below 0, by a clock that was set back, counts as 0."""
+        ms = max(0.0, ms)
+        key, bucket = self._key(figure, labels), find_bucket(ms)
+        with self._guard:
+            found = self._pending.get(key)
+            if found is None:
+                found = self._pending[key] = [0] * (BUCKETS + 2)
+            found[0] += 1
+            found[1] += round(ms)
+            found[bucket + 2] += 1
+
+    def _key(self, figure: Figure, labels: tuple[str, ...]) -> FigureKey:
+        now_ms = self._now_ms()
+        return now_ms - now_ms % MINUTE_MS, figure, encode_labels(figure, *labels)
+
+    def take(self) -> dict[FigureKey, Amount]:
+        """Return what was counted since the last call."""
+        with self._guard:
+            taken, self._pending = self._pending, {}
+        return {key: _as_amount(numbers) for key, numbers in taken.items()}
+
+    def give_back(self, batch: FigureBatch) -> None:
+        """Take back what could not be stored."""
+        with self._guard:
+            for key, amount in batch.items():
+                self._merge(key, amount)
+            minutes = sorted({minute_ms for minute_ms, _, _ in self._pending})
+            if len(minutes) > MAX_MINUTES:
+                oldest_ms = minutes[-MAX_MINUTES]
+                for key in [key for key in self._pending if key[0] < oldest_ms]:
+                    self._merge((oldest_ms, *key[1:]), _as_amount(self._pending.pop(key)))
+
+    def pending(self) -> dict[tuple[Figure, str], Amount]:
+        """Return what was counted and not taken yet, without the minutes."""
+        sums: dict[tuple[Figure, str], Amount] = {}
+        with self._guard:
+            for (_, figure, labels), numbers in self._pending.items():
+                sums[figure, labels] = sums.get((figure, labels), Amount()) + _as_amount(numbers)
+        return sums
+
+    def _merge(self, key: FigureKey, amount: Amount) -> None:
+        numbers = [amount.count, amount.total_ms, *amount.buckets] if amount.buckets else [amount.count]
+        known = self._pending.get(key)
+        self._pending[key] = [a + b for a, b in zip(known, numbers, strict=True)] if known else numbers
+
+
+def _as_amount(numbers: list[int]) -> Amount:
+    return Amount(numbers[0], numbers[1], tuple(numbers[2:])) if len(numbers) > 1 else Amount(numbers[0])
+
+
+def store_figures(store: Store) -> None:
+    """Store what this process counted. Raises ``DatabaseUnavailable``; then it is kept for the next time.
+
+    A commit whose acknowledgement is lost is counted twice: figures are for people, and a lost count would be worse.
+    """
+    left = sorted(store.figures.take().items())
+    try:
+        while left:
+            batch = dict(left[:MAX_BATCH_ROWS])
+            store.run(lambda tx, batch=batch: tx.figures.add(batch))  # type: ignore[misc] # binds the loop's value
+            left = left[MAX_BATCH_ROWS:]
+    except BaseException:
+        store.figures.give_back(dict(left))
+        raise
+
+
+@contextmanager
+def storing_figures(store: Store, flush_s: float = FLUSH_S) -> Iterator[None]:
+    """While the context lasts, store what this process counts every ``flush_s``, and the rest at its end."""
+    ending = threading.Event()
+
+    def store_regularly() -> None:
+        while not ending.wait(flush_s):
+            try_to_store_figures(store)
+
+    thread = threading.Thread(target=store_regularly, name="figures", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+        try_to_store_figures(store)
+
+
+def try_to_store_figures(store: Store) -> None:
+    """Store what this process counted; what cannot be stored now is kept. Never raises."""
+    try:
+        store_figures(store)
+    except DatabaseUnavailable as error:
+        log.warning("figures not stored", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - figures never end a process that works
+        log.error("figures not stored", error=type(error).__name__)

@@ -1,0 +1,52 @@
+"""What a worker counts of its jobs: how soon they are claimed, and how long a change takes from end to end.
+
+How jobs end is counted by the store, for every process (``Store.transaction``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from wanesync.core.figures import Figure, InTime
+from wanesync.core.jobs import LIVE_PRIORITIES, Ending, Job, JobKind, JobReport, Priority
+from wanesync.store.figure_counts import FigureCounts
+from wanesync.sync.calls import AnyCall
+from wanesync.sync.runtime import Runtime
+
+WRITES = frozenset(
+    {
+        "contacts.batch_create",
+        "contacts.batch_update",
+        "customers.create",
+        "customers.update",
+        "events.send",
+        "notes.create",
+    }
+)
+"""Operations that bring a change to the other side."""
+
+
+def count_claims(figures: FigureCounts, taken: Iterable[tuple[Job, int]]) -> None:
+    """Count how long jobs of live work were due until they were claimed; ``taken``: jobs with the time of the claim."""
+    for job, claimed_ms in taken:
+        if job.priority < Priority.BULK:
+            figures.observe(Figure.JOB_PICKUP, job.lane, job.kind, ms=claimed_ms - job.due_ms)
+
+
+def count_changes(runtime: Runtime, calls: Sequence[AnyCall], reports: Iterable[JobReport]) -> None:
+    """Count the live changes that a commit of answers ended: how long each took, and whether that was in time.
+
+    A job that is done without a write (the other side had the value already) is no change.
+    """
+    done = {report.id for report in reports if report.ending is Ending.DONE}
+    figures, now_ms = runtime.store.figures, runtime.store.now_ms()
+    for call in calls:
+        if call.operation not in WRITES:
+            continue
+        for job in call.jobs:
+            if job.id in done and job.priority < Priority.BULK:
+                took_ms = now_ms - job.arrived_ms
+                figures.observe(Figure.END_TO_END, job.lane, job.kind, ms=took_ms)
+                if job.kind is JobKind.WRITE and job.priority in LIVE_PRIORITIES:
+                    in_time = InTime.WITHIN if took_ms <= runtime.options.target_ms else InTime.BEYOND
+                    figures.add(Figure.PEOPLE, job.lane, in_time)
