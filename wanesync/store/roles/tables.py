@@ -13,7 +13,7 @@ from wanesync.store.session import MIGRATIONS_TABLE
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+) \((.*)\)\Z", re.DOTALL)
 _ADDED = re.compile(r"ALTER TABLE (\w+) ADD COLUMN (\w+) (\w+)")
 _DROPPED = re.compile(r"DROP TABLE (?:IF EXISTS )?(\w+)")
-_COLUMN = re.compile(r"\s*([a-z_]+) ([A-Z]+)\b")
+_COLUMN = re.compile(r"\s*([a-z][a-z_0-9]*) ([A-Z]+)\b")
 _SEALED = "BYTEA"
 
 
