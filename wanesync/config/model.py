@@ -373,6 +373,7 @@ class Retention(Section):
     log_days: Annotated[Days, Field(ge=1)] = 14
     minute_figure_days: Annotated[Days, Field(ge=8)] = 8  # a week by minutes, and the day that is not over
     hour_figure_days: Annotated[Days, Field(ge=8)] = 90
+    alert_days: Annotated[Days, Field(ge=1)] = 90
 
     @model_validator(mode="after")
     def _order(self) -> Retention:

@@ -71,7 +71,7 @@ class AlarmCode(StrEnum):
     # Measured against thresholds of [alerts]: shown where alerts are evaluated.
     WEBHOOKS_SILENT = "webhooks_silent"
     SHARE_IN_TARGET = "share_in_target"
-    CHANGES_LOST = "changes_lost"
+    SIDES_DIFFER = "sides_differ"
     NOTICES_UNDELIVERED = "notices_undelivered"
 
 
@@ -137,7 +137,7 @@ CLASSES: Mapping[AlarmCode, AlarmClass] = {
     AlarmCode.CERTIFICATE_ENDS: AlarmClass("A certificate ends", _WARN),
     AlarmCode.WEBHOOKS_SILENT: AlarmClass("No webhook arrives", _WARN),
     AlarmCode.SHARE_IN_TARGET: AlarmClass("Changes are synced too late", _WARN),
-    AlarmCode.CHANGES_LOST: AlarmClass("Many changes came without a webhook", _CRITICAL),
+    AlarmCode.SIDES_DIFFER: AlarmClass("The sides differ", _WARN),
     AlarmCode.NOTICES_UNDELIVERED: AlarmClass("Notices are not delivered", _WARN),
 }
 """Code -> its class; every code has one."""

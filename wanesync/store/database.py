@@ -31,6 +31,7 @@ from wanesync.store.session import (
     TransactionTooLong,
 )
 from wanesync.store.tables.access import Guesses, OneTimeLinks, Sessions, Tokens, Users
+from wanesync.store.tables.alerts import AlertDeliveries, Alerts
 from wanesync.store.tables.audit import Audit
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
@@ -88,6 +89,8 @@ class Tx:
     admin_sessions = _TableOf(Sessions)
     admin_tokens = _TableOf(Tokens)
     admin_users = _TableOf(Users)
+    alert_deliveries = _TableOf(AlertDeliveries)
+    alerts = _TableOf(Alerts)
     audit = _TableOf(Audit)
     conflicts = _TableOf(Conflicts)
     erasure = _TableOf(Erasure)

@@ -193,6 +193,8 @@ def _by_side(column: str, admin: Access, update: tuple[str, ...], more: str = ""
 
 _FIGURES = _columns("-name", "-span_ms", "-start_ms", "-labels")
 _WHOLE = _allow(insert=ANY, update=ANY, delete=ANY)
+_DELIVERED = _columns("state", "attempts", "due_ms", "error", "ended_ms", "token", "lease_ms")
+_ENDED_DELIVERY = Rule(rows="state <> 'waiting'")
 
 MATRIX: Mapping[str, Rows] = {
     "migrations": _table(doors=_SEEN, workers=_SEEN, admin=_SEEN),
@@ -287,6 +289,27 @@ MATRIX: Mapping[str, Rows] = {
         doors=_OUTLINE,
         workers=_allow(insert=ANY, update=_columns("-link_id", "-field"), delete=ANY),
         admin=_allow(insert=ANY, update=_columns("-link_id", "-field"), delete=ANY),
+    ),
+    # Every process that runs on evaluates alerts and sends notices (docs/alerts.md#who-evaluates); operators silence.
+    **dict.fromkeys(
+        ("alert_states", "alert_reports"),
+        _table(doors=_WHOLE, workers=_WHOLE, admin=_WHOLE),
+    ),
+    "alert_history": _table(
+        doors=_allow(insert=ANY), workers=_allow(insert=ANY, delete=ANY), admin=_allow(insert=ANY, delete=ANY)
+    ),
+    "alert_deliveries": _table(
+        doors=_allow(insert=ANY, update=_DELIVERED),
+        workers=_allow(insert=ANY, update=_DELIVERED, delete=_ENDED_DELIVERY),
+        admin=_allow(insert=ANY, update=_DELIVERED, delete=_ENDED_DELIVERY),
+    ),
+    "alert_silences": _table(
+        doors=_SEEN, workers=_allow(delete=ANY), admin=_allow(insert=ANY, update=_columns("until_ms"), delete=ANY)
+    ),
+    "alert_claim": _table(
+        doors=_allow(update=_columns("-id")),
+        workers=_allow(update=_columns("-id")),
+        admin=_allow(update=_columns("-id")),
     ),
     "overwrites": _table(
         doors=None,

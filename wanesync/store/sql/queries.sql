@@ -1533,3 +1533,149 @@ SELECT lane, key FROM jobs
 WHERE state = 'running' AND owner <> '' AND lane IN (:lanes) AND kind IN (:kinds) AND priority IN (:live, :live_bulk)
   AND arrived_ms = :arrived_ms
 ORDER BY 1, 2 LIMIT 1;
+
+-- alerts
+
+-- name: alert_states
+SELECT code, subject, level, since_ms, pending, pending_ms, told, told_ms, what, way_out FROM alert_states
+ORDER BY code, subject;
+
+-- name: put_alert_state
+INSERT INTO alert_states (code, subject, level, since_ms, pending, pending_ms, told, told_ms, what, way_out, revision)
+VALUES (:code, :subject, :level, :since_ms, :pending, :pending_ms, :told, :told_ms, :what, :way_out, 1)
+ON CONFLICT (code, subject) DO UPDATE SET level = excluded.level, since_ms = excluded.since_ms,
+    pending = excluded.pending, pending_ms = excluded.pending_ms, told = excluded.told, told_ms = excluded.told_ms,
+    what = excluded.what, way_out = excluded.way_out, revision = alert_states.revision + 1;
+
+-- name: drop_alert_state
+DELETE FROM alert_states WHERE code = :code AND subject = :subject;
+
+-- name: add_alert_history
+INSERT INTO alert_history (id, at_ms, code, subject, before_level, level, what, way_out, operator)
+VALUES (:id, :now, :code, :subject, :before_level, :level, :what, :way_out, :operator);
+
+-- name: alert_history
+SELECT id, at_ms, code, subject, before_level, level, what, way_out, operator FROM alert_history
+WHERE id < :below AND at_ms >= :since_ms ORDER BY id DESC LIMIT :limit;
+
+-- name: alert_history_of_code
+SELECT id, at_ms, code, subject, before_level, level, what, way_out, operator FROM alert_history
+WHERE code = :code AND id < :below AND at_ms >= :since_ms ORDER BY id DESC LIMIT :limit;
+
+-- name: add_alert_delivery
+INSERT INTO alert_deliveries (id, at_ms, kind, level, code, subject, title, body, recipient, label, state, attempts,
+    due_ms, error, ended_ms, token, lease_ms)
+VALUES (:id, :now, :kind, :level, :code, :subject, :title, :body, :recipient, :label, 'waiting', 0, :now, '', 0, '', 0);
+
+-- The oldest that is due, of a recipient to whom no process is sending: notices arrive in their order.
+-- name: claim_alert_delivery
+UPDATE alert_deliveries SET token = :token, lease_ms = :lease_ms, attempts = attempts + 1
+WHERE id = (
+    SELECT d.id FROM alert_deliveries d WHERE d.state = 'waiting' AND d.recipient IN (:recipients)
+    AND (d.due_ms <= :now OR d.due_ms > :latest_ms) AND NOT EXISTS (
+        SELECT 1 FROM alert_deliveries o WHERE o.recipient = d.recipient AND o.state = 'waiting'
+        AND o.lease_ms > :now AND o.lease_ms <= :latest_ms)
+    ORDER BY d.due_ms, d.id LIMIT 1 /* skip locked */)
+AND state = 'waiting' AND (lease_ms <= :now OR lease_ms > :latest_ms)
+RETURNING id, at_ms, kind, level, code, subject, title, body, recipient, label, state, attempts, due_ms, error, ended_ms;
+
+-- name: claim_alert_test
+UPDATE alert_deliveries SET token = :token, lease_ms = :lease_ms, attempts = attempts + 1
+WHERE id = :id AND state = 'waiting' AND lease_ms <= :now RETURNING id;
+
+-- name: end_alert_delivery
+UPDATE alert_deliveries SET state = :state, error = :error, ended_ms = :now, lease_ms = 0
+WHERE id = :id AND token = :token RETURNING id;
+
+-- name: retry_alert_delivery
+UPDATE alert_deliveries SET error = :error, due_ms = :due_ms, lease_ms = 0 WHERE id = :id AND token = :token RETURNING id;
+
+-- Nothing else goes to a recipient that does not answer, before the next attempt.
+-- name: postpone_alert_deliveries
+UPDATE alert_deliveries SET due_ms = :due_ms WHERE recipient = :recipient AND state = 'waiting' AND due_ms < :due_ms
+RETURNING id;
+
+-- name: alert_deliveries
+SELECT id, at_ms, kind, level, code, subject, title, body, recipient, label, state, attempts, due_ms, error, ended_ms
+FROM alert_deliveries WHERE id < :below AND state IN (:states) ORDER BY id DESC LIMIT :limit;
+
+-- name: failing_alert_recipients
+SELECT recipient, label, COUNT(*), MAX(attempts), MIN(at_ms), MAX(error) FROM alert_deliveries
+WHERE state = 'waiting' GROUP BY recipient, label HAVING MAX(attempts) >= :attempts ORDER BY recipient;
+
+-- name: drop_alert_recipients
+UPDATE alert_deliveries SET state = 'failed', error = :error, ended_ms = :now
+WHERE state = 'waiting' AND recipient NOT IN (:recipients) AND at_ms < :before_ms RETURNING id;
+
+-- name: alert_silences
+SELECT id, code, subject, until_ms, reason, operator, at_ms FROM alert_silences WHERE until_ms > :now ORDER BY id;
+
+-- name: add_alert_silence
+INSERT INTO alert_silences (id, code, subject, until_ms, reason, operator, at_ms)
+VALUES (:id, :code, :subject, :until_ms, :reason, :operator, :now);
+
+-- name: end_alert_silence
+UPDATE alert_silences SET until_ms = :now WHERE id = :id AND until_ms > :now RETURNING code;
+
+-- The holder takes it again; another process takes it when it has ended, or when its end dates from a wrong clock.
+-- name: take_alert_claim
+UPDATE alert_claim SET owner = :owner, until_ms = :until_ms,
+    revision = CASE WHEN owner = :owner THEN revision ELSE revision + 1 END
+WHERE id = 1 AND (owner = :owner OR until_ms <= :now OR until_ms > :latest_ms) RETURNING revision;
+
+-- name: alert_claim
+SELECT owner, until_ms, revision, evaluated_ms, digest_day, heartbeat_ms, heartbeat_error FROM alert_claim WHERE id = 1;
+
+-- name: confirm_alert_claim
+UPDATE alert_claim SET evaluated_ms = :now WHERE id = 1 AND owner = :owner AND revision = :revision RETURNING digest_day;
+
+-- name: put_alert_digest_day
+UPDATE alert_claim SET digest_day = :day WHERE id = 1;
+
+-- name: put_alert_heartbeat
+UPDATE alert_claim SET heartbeat_ms = :at_ms, heartbeat_error = :error WHERE id = 1;
+
+-- name: release_alert_claim
+UPDATE alert_claim SET until_ms = 0 WHERE id = 1 AND owner = :owner RETURNING revision;
+
+-- name: put_alert_report
+INSERT INTO alert_reports (process, alarms, at_ms) VALUES (:process, :alarms, :now)
+ON CONFLICT (process) DO UPDATE SET alarms = excluded.alarms, at_ms = excluded.at_ms;
+
+-- name: drop_alert_report
+DELETE FROM alert_reports WHERE process = :process;
+
+-- name: alert_reports
+SELECT process, alarms FROM alert_reports WHERE at_ms > :fresh_ms AND at_ms <= :ahead_ms ORDER BY process;
+
+-- name: drop_old_alert_reports
+DELETE FROM alert_reports WHERE at_ms < :before_ms;
+
+-- The longest time between two minutes with an accepted webhook, and between the first and the last of them.
+-- name: longest_webhook_gap
+SELECT MAX(gap), MAX(minute_ms) - MIN(minute_ms), COUNT(*) FROM (
+    SELECT minute_ms, minute_ms - LAG(minute_ms) OVER (ORDER BY minute_ms) AS gap FROM webhook_counts
+    WHERE side = :side AND outcome = 'accepted' AND minute_ms >= :since_ms) AS gaps;
+
+-- name: alert_counts
+SELECT level, COUNT(*) FROM alert_history WHERE at_ms >= :since_ms AND at_ms < :until_ms AND level > before_level
+GROUP BY level;
+
+-- name: alert_history_bound
+SELECT at_ms FROM alert_history WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_alert_history
+DELETE FROM alert_history WHERE at_ms > :after AND at_ms <= :upto RETURNING id;
+
+-- name: alert_deliveries_bound
+SELECT at_ms FROM alert_deliveries WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_alert_deliveries
+DELETE FROM alert_deliveries WHERE at_ms > :after AND at_ms <= :upto AND state IN ('sent', 'failed') RETURNING id;
+
+-- name: alert_silences_bound
+SELECT until_ms FROM alert_silences WHERE until_ms > :after AND until_ms < :before_ms
+ORDER BY until_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_alert_silences
+DELETE FROM alert_silences WHERE until_ms > :after AND until_ms <= :upto RETURNING id;

@@ -473,3 +473,89 @@ CREATE TABLE figures (
     PRIMARY KEY (name, span_ms, start_ms, labels)
 );
 CREATE INDEX figures_start ON figures (span_ms, start_ms);
+
+-- Alerts: ids, codes and counts, no personal data. One row for each alert that is raised, or not yet told as recovered.
+CREATE TABLE alert_states (
+    code TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    since_ms BIGINT NOT NULL,
+    -- Another level that is seen, not long enough yet, and the level that recipients were told last.
+    pending INTEGER NOT NULL,
+    pending_ms BIGINT NOT NULL,
+    told INTEGER NOT NULL,
+    told_ms BIGINT NOT NULL,
+    what TEXT NOT NULL,
+    way_out TEXT NOT NULL,
+    revision BIGINT NOT NULL,
+    PRIMARY KEY (code, subject)
+);
+
+-- Each change of a level, and each test and silence with its operator.
+CREATE TABLE alert_history (
+    id TEXT NOT NULL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    code TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    before_level INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    way_out TEXT NOT NULL,
+    operator TEXT NOT NULL
+);
+CREATE INDEX alert_history_at ON alert_history (at_ms);
+
+-- A notice to one recipient; recipients are named by their places in the configuration, never by their addresses.
+CREATE TABLE alert_deliveries (
+    id TEXT NOT NULL PRIMARY KEY,
+    at_ms BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    level INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    title TEXT NOT NULL,
+    body TEXT NOT NULL,
+    recipient TEXT NOT NULL,
+    label TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'sent', 'failed')),
+    attempts BIGINT NOT NULL,
+    due_ms BIGINT NOT NULL,
+    error TEXT NOT NULL,
+    ended_ms BIGINT NOT NULL,
+    token TEXT NOT NULL,
+    lease_ms BIGINT NOT NULL
+);
+CREATE INDEX alert_deliveries_waiting ON alert_deliveries (recipient, due_ms) WHERE state = 'waiting';
+CREATE INDEX alert_deliveries_at ON alert_deliveries (at_ms);
+
+CREATE TABLE alert_silences (
+    id TEXT NOT NULL PRIMARY KEY,
+    code TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    until_ms BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    at_ms BIGINT NOT NULL
+);
+CREATE INDEX alert_silences_until ON alert_silences (until_ms);
+
+-- One row: the process that evaluates the rules now, and what it did last.
+CREATE TABLE alert_claim (
+    id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    owner TEXT NOT NULL,
+    until_ms BIGINT NOT NULL,
+    revision BIGINT NOT NULL,
+    evaluated_ms BIGINT NOT NULL,
+    digest_day TEXT NOT NULL,
+    heartbeat_ms BIGINT NOT NULL,
+    heartbeat_error TEXT NOT NULL
+);
+INSERT INTO alert_claim (id, owner, until_ms, revision, evaluated_ms, digest_day, heartbeat_ms, heartbeat_error)
+VALUES (1, '', 0, 0, 0, '', 0, '');
+
+-- Alarms that one process alone can see, such as those of its certificate files, as JSON.
+CREATE TABLE alert_reports (
+    process TEXT NOT NULL PRIMARY KEY,
+    alarms TEXT NOT NULL,
+    at_ms BIGINT NOT NULL
+);

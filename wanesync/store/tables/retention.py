@@ -24,6 +24,7 @@ class RetentionPolicy:
 
     In order: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and counted
     overwrites), closed conflicts, the journal, log lines, figures by minute and by hour.
+    overwrites), closed conflicts, the journal, log lines, alerts and their deliveries.
     """
 
     event_days: int = 35
@@ -36,6 +37,7 @@ class RetentionPolicy:
     log_days: int = 14
     minute_figure_days: int = 8
     hour_figure_days: int = 90
+    alert_days: int = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,13 @@ class Retention(Table):
             RetentionRule("log lines", "log_lines_bound", "drop_log_lines", self._before(policy.log_days)),
             self._figures("figures by minute", MINUTE_MS, policy.minute_figure_days),
             self._figures("figures by hour", HOUR_MS, policy.hour_figure_days),
+            *self._alerts(policy),
         ]
+
+    def _alerts(self, policy: RetentionPolicy) -> RetentionRules:
+        names = {"alerts": "alert_history", "notices": "alert_deliveries", "silences": "alert_silences"}
+        before_ms = self._before(policy.alert_days)
+        return [RetentionRule(name, f"{table}_bound", f"drop_{table}", before_ms) for name, table in names.items()]
 
     def apply(self, rule: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:
         """Applies one step of about ``rows`` rows above ``after``: (rows affected, its end; None: no more rows).
