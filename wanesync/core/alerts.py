@@ -49,6 +49,42 @@ class NoticeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What is told. ``level``: the worse of before and now; ``code``: "" for a digest or a test."""
+
+    kind: NoticeKind
+    level: Level
+    code: str
+    subject: str
+    title: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A notice as it leaves. ``id``: of its delivery, the same at each attempt; ``at_ms``: when it was made."""
+
+    id: str
+    at_ms: int
+    notice: Notice
+
+    def as_json(self) -> dict[str, object]:
+        """Return the document that commands and plain webhooks get."""
+        notice = self.notice
+        return {
+            "version": 1,
+            "id": self.id,
+            "at": datetime.fromtimestamp(self.at_ms / 1000, UTC).isoformat(timespec="seconds"),
+            "kind": str(notice.kind),
+            "level": notice.level.label,
+            "code": notice.code,
+            "subject": notice.subject,
+            "title": notice.title,
+            "text": notice.body,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What a round of evaluation sees of one alert. ``what``: without personal data."""
 

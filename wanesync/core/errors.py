@@ -117,6 +117,14 @@ class OutputFailed(WanesyncError):
     exit_code = 4
 
 
+class DeliveryFailed(WanesyncError):
+    """A notice did not reach a recipient. ``retry_after_s``: as it asked for. ``of_message``: others may arrive."""
+
+    def __init__(self, text: str, *, retry_after_s: float = 0, of_message: bool = False) -> None:
+        super().__init__(text)
+        self.retry_after_s, self.of_message = retry_after_s, of_message
+
+
 class NotFound(WanesyncError):
     """The named record, job, hold or file does not exist."""
 

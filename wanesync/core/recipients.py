@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -52,6 +53,65 @@ class Recipient:
     kind: RecipientKind
     target: str = field(repr=False)
     label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """A recipient and its place in the configuration, such as ``critical 1``: deliveries name it by that."""
+
+    place: str
+    recipient: Recipient
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientBook:
+    """All recipients. ``warn``: get every notice; ``critical``: only those of critical alerts; ``digest``: the digest.
+
+    Without recipients of its own the digest goes where warnings go, else where critical notices go.
+    """
+
+    warn: tuple[Addressee, ...] = ()
+    critical: tuple[Addressee, ...] = ()
+    digest: tuple[Addressee, ...] = ()
+
+    def find(self, *, critical: bool) -> list[Addressee]:
+        """Return who gets a notice; an address that stands in both lists gets it once."""
+        return _unique((*self.warn, *self.critical) if critical else self.warn)
+
+    @property
+    def digest_readers(self) -> list[Addressee]:
+        """Who gets the digest."""
+        return _unique(self.digest or self.warn or self.critical)
+
+    @property
+    def all(self) -> list[Addressee]:
+        """Every place, also those of one address."""
+        return [*self.warn, *self.critical, *self.digest]
+
+    @property
+    def distinct(self) -> list[Addressee]:
+        """Every address once."""
+        return _unique(self.all)
+
+
+def make_book(warn: Iterable[str], critical: Iterable[str], digest: Iterable[str]) -> RecipientBook:
+    """Return the book of the texts of the configuration. Raises ``ValueError``."""
+    return RecipientBook(*(_place(name, texts) for name, texts in zip(LISTS, (warn, critical, digest), strict=True)))
+
+
+LISTS = ("warn", "critical", "digest")
+"""The lists of recipients, by their keys in the configuration."""
+
+
+def _place(name: str, texts: Iterable[str]) -> tuple[Addressee, ...]:
+    return tuple(Addressee(f"{name} {number}", parse_recipient(text)) for number, text in enumerate(texts, 1))
+
+
+def _unique(addressees: Iterable[Addressee]) -> list[Addressee]:
+    found: dict[str, Addressee] = {}
+    for one in addressees:
+        found.setdefault(one.recipient.target, one)
+    return list(found.values())
 
 
 def parse_recipient(text: str) -> Recipient:

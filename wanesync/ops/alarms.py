@@ -85,13 +85,17 @@ class HoldSummary:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What alarms and gauges are computed from: read from indexes, so that it can be read every second."""
+    """What alarms and gauges are computed from: read from indexes, so that it can be read every second.
+
+    ``unseen``: alarms that the database role of this process may not look for.
+    """
 
     lanes: Mapping[str, LaneState]
     pauses: Sequence[PauseState]
     holds: Sequence[HoldSummary]
     first_listing: bool
     alarms: Sequence[Alarm]
+    unseen: frozenset[AlarmCode] = frozenset()
 
 
 def find_alarms(store: Store) -> list[Alarm]:
@@ -114,6 +118,7 @@ def read_health(tx: Tx) -> Health:
     holds = [_summarize_hold(tx, row) for row in tx.holds.all()]
     listed = tx.settings.get(LISTED) is not None
     served = is_served(tx)
+    refused = _find_refused_fields(tx)
     alarms = [
         *_find_missing(lanes, listed=listed, served=served),
         *_find_restored(tx),
@@ -135,11 +140,12 @@ def read_health(tx: Tx) -> Health:
         *_find_idle_jobs(tx),
         *_find_failing_jobs(tx),
         *_find_rivals(tx),
-        *_find_refused_fields(tx),
+        *(refused or ()),
         *_find_hot_records(tx),
         *_find_set_aside(tx),
     ]
-    return Health(lanes, pauses, holds, listed, alarms)
+    unseen = frozenset({AlarmCode.FIELD_REFUSED} if refused is None else ())
+    return Health(lanes, pauses, holds, listed, alarms, unseen)
 
 
 def is_served(tx: Tx) -> bool:
@@ -298,16 +304,16 @@ def _find_account_purchases(tx: Tx) -> list[Alarm]:
     return [Alarm(AlarmCode.ACCOUNT_PURCHASES, what, "wanesync jobs --dead --class unmatched lists them")]
 
 
-def _find_refused_fields(tx: Tx) -> list[Alarm]:
+def _find_refused_fields(tx: Tx) -> list[Alarm] | None:
     """Fields that a side refuses for a reason that is to be mended there; a taken address is a conflict only.
 
-    The database role of a web process sees no values: its metrics are without this alarm.
+    None: the database role of a web process sees no values, and its metrics are without this alarm.
     """
     try:
         with tx.savepoint():
             found = tx.links.parked_contacts("", MAX_COUNTED_LINKS)
     except PrivilegeDenied:
-        return []
+        return None
     links = tx.links.get_many([link_id for link_id, _ in found]) if found else []
     refused = [
         f"contact {link.hubspot_id} {name} ({parked.reason})"

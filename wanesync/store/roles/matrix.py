@@ -194,7 +194,6 @@ def _by_side(column: str, admin: Access, update: tuple[str, ...], more: str = ""
 _FIGURES = _columns("-name", "-span_ms", "-start_ms", "-labels")
 _WHOLE = _allow(insert=ANY, update=ANY, delete=ANY)
 _DELIVERED = _columns("state", "attempts", "due_ms", "error", "ended_ms", "token", "lease_ms")
-_ENDED_DELIVERY = Rule(rows="state <> 'waiting'")
 
 MATRIX: Mapping[str, Rows] = {
     "migrations": _table(doors=_SEEN, workers=_SEEN, admin=_SEEN),
@@ -300,8 +299,8 @@ MATRIX: Mapping[str, Rows] = {
     ),
     "alert_deliveries": _table(
         doors=_allow(insert=ANY, update=_DELIVERED),
-        workers=_allow(insert=ANY, update=_DELIVERED, delete=_ENDED_DELIVERY),
-        admin=_allow(insert=ANY, update=_DELIVERED, delete=_ENDED_DELIVERY),
+        workers=_allow(insert=ANY, update=_DELIVERED, delete=ANY),
+        admin=_allow(insert=ANY, update=_DELIVERED, delete=ANY),
     ),
     "alert_silences": _table(
         doors=_SEEN, workers=_allow(delete=ANY), admin=_allow(insert=ANY, update=_columns("until_ms"), delete=ANY)

@@ -1551,15 +1551,15 @@ ON CONFLICT (code, subject) DO UPDATE SET level = excluded.level, since_ms = exc
 DELETE FROM alert_states WHERE code = :code AND subject = :subject;
 
 -- name: add_alert_history
-INSERT INTO alert_history (id, at_ms, code, subject, before_level, level, what, way_out, operator)
-VALUES (:id, :now, :code, :subject, :before_level, :level, :what, :way_out, :operator);
+INSERT INTO alert_history (id, at_ms, code, subject, before_level, level, what, way_out)
+VALUES (:id, :now, :code, :subject, :before_level, :level, :what, :way_out);
 
 -- name: alert_history
-SELECT id, at_ms, code, subject, before_level, level, what, way_out, operator FROM alert_history
+SELECT id, at_ms, code, subject, before_level, level, what, way_out FROM alert_history
 WHERE id < :below AND at_ms >= :since_ms ORDER BY id DESC LIMIT :limit;
 
 -- name: alert_history_of_code
-SELECT id, at_ms, code, subject, before_level, level, what, way_out, operator FROM alert_history
+SELECT id, at_ms, code, subject, before_level, level, what, way_out FROM alert_history
 WHERE code = :code AND id < :below AND at_ms >= :since_ms ORDER BY id DESC LIMIT :limit;
 
 -- name: add_alert_delivery
@@ -1598,6 +1598,9 @@ RETURNING id;
 -- name: alert_deliveries
 SELECT id, at_ms, kind, level, code, subject, title, body, recipient, label, state, attempts, due_ms, error, ended_ms
 FROM alert_deliveries WHERE id < :below AND state IN (:states) ORDER BY id DESC LIMIT :limit;
+
+-- name: count_alert_deliveries
+SELECT COUNT(*) FROM alert_deliveries WHERE state = 'waiting';
 
 -- name: failing_alert_recipients
 SELECT recipient, label, COUNT(*), MAX(attempts), MIN(at_ms), MAX(error) FROM alert_deliveries

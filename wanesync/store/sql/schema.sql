@@ -491,7 +491,7 @@ CREATE TABLE alert_states (
     PRIMARY KEY (code, subject)
 );
 
--- Each change of a level, and each test and silence with its operator.
+-- Each change of a level.
 CREATE TABLE alert_history (
     id TEXT NOT NULL PRIMARY KEY,
     at_ms BIGINT NOT NULL,
@@ -500,8 +500,7 @@ CREATE TABLE alert_history (
     before_level INTEGER NOT NULL,
     level INTEGER NOT NULL,
     what TEXT NOT NULL,
-    way_out TEXT NOT NULL,
-    operator TEXT NOT NULL
+    way_out TEXT NOT NULL
 );
 CREATE INDEX alert_history_at ON alert_history (at_ms);
 

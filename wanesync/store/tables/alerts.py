@@ -12,7 +12,7 @@ from enum import StrEnum
 import orjson
 
 from wanesync.core.alarms import Alarm, AlarmCode, Level
-from wanesync.core.alerts import AlertState, NoticeKind
+from wanesync.core.alerts import AlertState, Notice, NoticeKind
 from wanesync.core.ids import bound
 from wanesync.core.operators import Operator
 from wanesync.store.queries import Value
@@ -36,18 +36,6 @@ class DeliveryState(StrEnum):
     WAITING = "waiting"
     SENT = "sent"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What is told. ``level``: the worse of before and now; ``code``: "" for a digest or a test."""
-
-    kind: NoticeKind
-    level: Level
-    code: str
-    subject: str
-    title: str
-    body: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ class FailingRecipient:
 
 @dataclass(frozen=True, slots=True)
 class HistoryRow:
-    """A change of an alert's level. ``operator``: of a silence or a test, "" for the program."""
+    """A change of an alert's level."""
 
     id: str
     at_ms: int
@@ -90,7 +78,6 @@ class HistoryRow:
     level: Level
     what: str
     way_out: str
-    operator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +171,8 @@ class Alerts(Table):
         texts: dict[str, Value] = {"what": bound(state.what), "way_out": bound(state.way_out)}
         self._session.rows("put_alert_state", code=state.code, subject=state.subject, **values, **times, **texts)
 
-    def add_history(self, state: AlertState, before: Level, operator: Operator | None = None) -> None:
-        """Stores a change of a level, or what an operator did about an alert."""
+    def add_history(self, state: AlertState, before: Level) -> None:
+        """Stores a change of a level."""
         self._session.rows(
             "add_alert_history",
             id=self._session.make_id(),
@@ -196,7 +183,6 @@ class Alerts(Table):
             level=int(state.level),
             what=bound(state.what),
             way_out=bound(state.way_out),
-            operator=str(operator) if operator else "",
         )
 
     def history(self, limit: int, below: str = "", code: str = "", since_ms: int = 0) -> list[HistoryRow]:
@@ -207,8 +193,8 @@ class Alerts(Table):
         else:
             rows = self._session.rows("alert_history", **values)
         return [
-            HistoryRow(row_id, at_ms, of_code, subject, Level(before), Level(level), what, way_out, operator)
-            for row_id, at_ms, of_code, subject, before, level, what, way_out, operator in rows
+            HistoryRow(row_id, at_ms, of_code, subject, Level(before), Level(level), what, way_out)
+            for row_id, at_ms, of_code, subject, before, level, what, way_out in rows
         ]
 
     def count_raised(self, since_ms: int, until_ms: int) -> dict[Level, int]:
@@ -330,6 +316,10 @@ class AlertDeliveries(Table):
         """Deliveries, the newest first. ``below``: those with smaller ids."""
         rows = self._session.rows("alert_deliveries", below=below or NEWEST, states=states, limit=limit)
         return [_delivery(row) for row in rows]
+
+    def count_waiting(self) -> int:
+        """Number of deliveries that wait for an attempt."""
+        return self._session.number("count_alert_deliveries")
 
     def failing(self, attempts: int) -> list[FailingRecipient]:
         """Recipients with a waiting delivery that failed so many times at least."""

@@ -1,0 +1,1 @@
+"""Alerts: evaluation, delivery, and what an operator does about them."""

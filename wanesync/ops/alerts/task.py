@@ -1,0 +1,121 @@
+"""What every process that runs on does about alerts: evaluates in turn with the others, and delivers what waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from wanesync.core.alarms import Alarm, Level
+from wanesync.core.errors import DatabaseUnavailable, DeliveryFailed
+
+if TYPE_CHECKING:
+    from wanesync.ops.alerts.deliverer import Deliverer
+    from wanesync.ops.alerts.evaluator import Evaluator, Round
+    from wanesync.store.database import Store, Tx
+
+EVALUATE_S = 10.0
+"""Seconds between two rounds: with the longest wait of a rule (30 s) everything is noticed within a minute."""
+DELIVER_S = 5.0
+"""Seconds between two looks at what another process queued, or what is to be tried again (our choice)."""
+REPORT_MS = 300_000
+"""How often a process looks at what it alone can see: its certificates, and that of its broker."""
+HEARTBEAT_MS = 60_000
+"""How often ``heartbeat_url`` is called, the period of the usual services for it (our choice)."""
+
+log = structlog.get_logger()
+
+
+def _see_nothing() -> Sequence[Alarm]:
+    return ()
+
+
+@dataclass(slots=True)
+class AlertTask:
+    """The rounds of one process until ``stopping`` is set. ``find_local``: alarms that it alone can see.
+
+    ``call_heartbeat``: calls ``heartbeat_url``, None without one; raises ``DeliveryFailed``.
+    """
+
+    store: Store
+    evaluator: Evaluator
+    deliverer: Deliverer
+    stopping: threading.Event
+    find_local: Callable[[], Sequence[Alarm]] = _see_nothing
+    call_heartbeat: Callable[[], None] | None = None
+    _queued: threading.Event = field(default_factory=threading.Event)
+    _reported_ms: int = 0
+    _reported: bool = False
+    _called_ms: int = 0
+
+    def start(self) -> None:
+        """Run both in threads. Daemons: a recipient may keep one waiting, and what is not stored is sent again."""
+        threading.Thread(target=self.evaluate, name="alerts", daemon=True).start()
+        threading.Thread(target=self.deliver, name="notices", daemon=True).start()
+
+    def evaluate(self) -> None:
+        """Evaluate until ``stopping`` is set, then give the claim back."""
+        while not self.stopping.wait(EVALUATE_S):
+            self._attempt(self.evaluate_once)
+        self._attempt(self.evaluator.release)
+
+    def deliver(self) -> None:
+        """Deliver until ``stopping`` is set."""
+        while not self.stopping.is_set():
+            self._attempt(self.deliverer.run_round)
+            self._queued.wait(DELIVER_S)
+            self._queued.clear()
+
+    def evaluate_once(self) -> Round | None:
+        """Report what this process alone can see, evaluate if no other process does, and show that it works."""
+        self._report()
+        done = self.evaluator.run_round()
+        if done is None:
+            return None
+        if done.notices:
+            self._queued.set()
+        if done.worst < Level.CRITICAL:
+            self._show_life()
+        return done
+
+    def _report(self) -> None:
+        now_ms = self.store.now_ms()
+        if self._reported_ms and 0 <= now_ms - self._reported_ms < REPORT_MS:
+            return
+        self._reported_ms = now_ms
+        found = self.find_local()
+        if found or self._reported:
+            self.store.run(lambda tx: tx.alerts.report(self.evaluator.name, found))
+        self._reported = bool(found)
+
+    def _show_life(self) -> None:
+        """Call ``heartbeat_url`` once a minute while nothing critical stands: its silence is an alarm elsewhere."""
+        now_ms = self.store.now_ms()
+        if self.call_heartbeat is None or 0 <= now_ms - self._called_ms < HEARTBEAT_MS:
+            return
+        self._called_ms = now_ms
+        failure = ""
+        try:
+            self.call_heartbeat()
+        except DeliveryFailed as error:
+            failure = str(error)
+            log.warning("heartbeat_url not reached", reason=failure)
+        self.store.run(partial(_store_heartbeat, failure))
+
+    def _attempt(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except DatabaseUnavailable as error:
+            log.info("alerts wait for the database", reason=str(error))
+        except Exception as error:  # noqa: BLE001 - a defect must not end all later rounds
+            # At the end of the program the database is closed while a round may still run.
+            if not self.stopping.is_set():
+                log.error("alerts failed in our own code", error=type(error).__name__)
+
+
+def _store_heartbeat(error: str, tx: Tx) -> None:
+    tx.alerts.put_heartbeat(error)
