@@ -113,9 +113,12 @@ class Retention(Table):
         ]
 
     def _alerts(self, policy: RetentionPolicy) -> RetentionRules:
-        names = {"alerts": "alert_history", "notices": "alert_deliveries", "silences": "alert_silences"}
         before_ms = self._before(policy.alert_days)
-        return [RetentionRule(name, f"{table}_bound", f"drop_{table}", before_ms) for name, table in names.items()]
+        return [
+            RetentionRule("alerts", "alert_history_bound", "drop_alert_history", before_ms),
+            RetentionRule("notices", "alert_deliveries_bound", "drop_alert_deliveries", before_ms),
+            RetentionRule("silences", "alert_silences_bound", "drop_alert_silences", before_ms),
+        ]
 
     def apply(self, rule: RetentionRule, after: int | str, rows: int) -> tuple[int, int | str | None]:
         """Applies one step of about ``rows`` rows above ``after``: (rows affected, its end; None: no more rows).
