@@ -23,8 +23,7 @@ class RetentionPolicy:
     """How many days finished rows are kept.
 
     In order: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and counted
-    overwrites), closed conflicts, the journal, log lines, figures by minute and by hour.
-    overwrites), closed conflicts, the journal, log lines, alerts and their deliveries.
+    overwrites), closed conflicts, the journal, log lines, figures by minute and by hour, alerts and their deliveries.
     """
 
     event_days: int = 35
