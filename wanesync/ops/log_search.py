@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.ids import MAX_INDEXED_BYTES
+from wanesync.core.model import normalise_email
 from wanesync.ops.history import find_ids, show_data
 from wanesync.store.tables.audit import AuditFilter, AuditRow
 from wanesync.store.tables.journal import JournalFilter, JournalRow
 from wanesync.store.tables.log_lines import LEVELS, NEWEST, LogLine, LogLineFilter, Position
 
 if TYPE_CHECKING:
+    from wanesync.core.operators import Operator
     from wanesync.store.codec import JSON
     from wanesync.store.database import Store, Tx
 
@@ -34,12 +36,21 @@ EXPORT_PAGE = 500
 """Entries of a download that are read in one transaction."""
 OVERLAP_MS = 15_000
 """What is followed is read again so far back: another process's line of before may be committed after ours."""
+MAX_PEOPLE = 50
+"""Ids of one filter (our choice)."""
 CLOCKS_MS = 3_000
 """How far the clocks of two processes and the time between a line and its commit may lie apart (our choice)."""
 MAX_FOLLOWED = 500
 """New entries that one look of a follower shows; the newest ones, if there are more."""
 MAX_TIME_MS = 2**53
 """Later than any time that is stored."""
+JOURNAL_KINDS = (
+    "baseline", "conflict", "conflict closed", "created", "dead", "decision", "erased", "held", "hold discarded",
+    "hold opened", "hold released", "limit set", "linked", "merged", "missing", "orphaned", "paused", "plan",
+    "pruned", "purchase", "put back", "reconcile", "refused", "restored", "resumed", "retried", "unmatched", "updated",
+    "would write", "writes",
+)  # fmt: skip
+"""Kinds of the journal that are worth a suggestion; there are more."""
 WRONG_CURSOR = "cursor: it is not one that this list has given: begin without one"
 
 
@@ -56,8 +67,8 @@ class LogFilter:
     """Which entries are wanted; "" and () for any.
 
     ``kinds``: kinds of the journal, texts of log lines, or actions of the audit log. ``person``: an address, or the id
-    of a contact, customer, link, payment or charge. ``level``: log lines of it and above; entries of the journal and
-    the audit log count as ``info``. ``until_ms`` 0: up to now.
+    of a contact, customer, payment or charge, or several with commas between. ``level``: log lines of it and above;
+    entries of the journal and the audit log count as ``info``. ``until_ms`` 0: up to now.
     """
 
     since_ms: int = 0
@@ -142,7 +153,7 @@ def read_page(store: Store, wanted: LogFilter, cursor: str = "", limit: int = 10
     first = Position(wanted.until_ms + 1, -1, "") if wanted.until_ms else NEWEST
     places = _decode(cursor) if cursor else dict.fromkeys(wanted.wanted_sources, first)
     with store.reading() as tx:
-        ids = find_ids(store, tx, wanted.person) if wanted.person else ()
+        ids = _find_ids(store, tx, wanted.person)
         found = {source: _READERS[source](tx, wanted, ids, place, limit + 1) for source, place in places.items()}
     # Of a source that stopped before, nothing is known below: nothing older of the others comes before it.
     floors = [one.searched_to for one in found.values() if one.searched_to and len(one.entries) <= limit]
@@ -152,6 +163,23 @@ def read_page(store: Store, wanted: LogFilter, cursor: str = "", limit: int = 10
     following = _advance(places, found, entries)
     stopped = floor_ms if floors and len(entries) < limit else None
     return EntryPage(entries, _encode(following) if following else "", stopped)
+
+
+def find_person(store: Store, text: str) -> str:
+    """Return the record ids that an address stands for, with commas between, "" for none; an id as it is.
+
+    With them a filter can stand in an address of a page, which a proxy may log.
+    """
+    if "@" not in text:
+        return text.strip()
+    with store.reading() as tx:
+        hmac = store.hmac(normalise_email(text))
+        return ",".join(sorted(record_id for _, record_id in tx.records.by_hmacs([hmac]).get(hmac, set())))
+
+
+def _find_ids(store: Store, tx: Tx, person: str) -> tuple[str, ...]:
+    keys = [key.strip() for key in person.split(",") if key.strip()][:MAX_PEOPLE]
+    return tuple(sorted({row_id for key in keys for row_id in find_ids(store, tx, key)}))
 
 
 def read_all(store: Store, wanted: LogFilter, most: int = MAX_EXPORTED) -> Iterator[Entry]:
@@ -164,6 +192,12 @@ def read_all(store: Store, wanted: LogFilter, most: int = MAX_EXPORTED) -> Itera
         cursor = page.cursor
         if not cursor:
             return
+
+
+def note_export(store: Store, operator: Operator, form: str, filters: Collection[str]) -> None:
+    """Note in the audit log that entries were downloaded. ``filters``: the names of those that were used."""
+    after = {"format": form, "filters": [*filters]}
+    store.run(lambda tx: tx.audit.add(operator, "logs.export", "", None, after))
 
 
 @dataclass(slots=True)
