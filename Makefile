@@ -24,6 +24,7 @@ help:
 	@echo 'make coverage    the same with the engine under simulation; shows the branch coverage of core and sync'
 	@echo 'make wheel-test  build the wheel and try it in a fresh environment outside this folder'
 	@echo 'make mosquitto   install the MQTT broker of the tests, if it is missing'
+	@echo 'make chromium    install the browser of the tests, if it is missing'
 	@echo 'make lint        format, lint, types and import rules'
 	@echo 'make fmt         format, and repair what can be repaired'
 	@echo 'make simulate SEEDS=N [SEED_START=K]   the engine under a virtual clock, with crashes, lost answers and disorder'
@@ -41,7 +42,7 @@ demo: $(VENV)/.runtime
 
 .PHONY: test
 # Three at a time on two cores: the tests with real processes wait more than they compute.
-test: lint mosquitto
+test: lint mosquitto chromium
 	@$(BIN)/pytest -n 3 --dist worksteal
 
 # The broker of the tests comes from the system's packages; a run that may not install it fails with its name.
@@ -52,6 +53,16 @@ mosquitto:
 		[ "$$(id -u)" = 0 ] && as= || as='sudo -n'; \
 		{ $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq mosquitto > /dev/null; } || { \
 			echo 'mosquitto is missing, and is needed by the tests: apt-get install mosquitto' >&2; exit 2; }; }
+
+# So does the browser of the tests of the admin pages.
+.PHONY: chromium
+chromium:
+	@command -v chromium > /dev/null || { \
+		echo 'Installing chromium, the browser of the tests ...'; \
+		[ "$$(id -u)" = 0 ] && as= || as='sudo -n'; \
+		{ $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends \
+			chromium > /dev/null; } || { \
+			echo 'chromium is missing, and is needed by the tests: apt-get install chromium' >&2; exit 2; }; }
 
 .PHONY: unit
 unit: $(VENV)/.dev

@@ -57,6 +57,7 @@ TEXTS = {
     "audit_head": {"hash"},
     "log_lines": {"id", "event", "logger", "process", "side", "record_id", "correlation_id"},
     "figures": {"name", "labels"},
+    "api_answers": {"id", "request_hash", "answer"},
 }  # fmt: skip
 """Table -> its columns of plain text: ids, codes, names of fields, reasons made of codes, keyed hashes.
 

@@ -41,6 +41,23 @@ def list_holds(store: Store, values: int) -> list[HoldListing]:
         ]
 
 
+def read_held(store: Store, hold_id: str, after: tuple[str, str], limit: int) -> list[HeldRow]:
+    """Return the held changes of a hold behind a (link id, field), ("", "") for the first, in that order.
+
+    Raises NotFound for an id that no hold has.
+    """
+    with store.reading() as tx:
+        hold = next((row for row in tx.holds.all() if row.id == hold_id), None)
+        if hold is None:
+            raise unknown_hold(hold_id)
+        return tx.holds.page(hold, after, limit)
+
+
+def unknown_hold(which: str) -> NotFound:
+    """Return the error for an id that no hold has."""
+    return NotFound(f"no hold has the id {which}: wanesync hold list shows them")
+
+
 def describe_hold(hold: HoldRow) -> str:
     """Name the source of a hold in words; an e-mail address of a user is masked."""
     _, _, name = hold.source.partition(":")
@@ -63,7 +80,7 @@ def choose_holds(store: Store, which: str, state: HoldState) -> list[HoldRow]:
         rows = tx.holds.all()
     found = rows if which == ALL else [row for row in rows if row.id == which]
     if not found and which != ALL:
-        raise NotFound(f"no hold has the id {which}: wanesync hold list shows them")
+        raise unknown_hold(which)
     return [row for row in found if row.state in (HoldState.OPEN, state)]
 
 

@@ -32,6 +32,7 @@ from wanesync.store.session import (
 )
 from wanesync.store.tables.access import Guesses, OneTimeLinks, Sessions, Tokens, Users
 from wanesync.store.tables.alerts import AlertDeliveries, Alerts
+from wanesync.store.tables.api_answers import ApiAnswers
 from wanesync.store.tables.audit import Audit
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
@@ -91,6 +92,7 @@ class Tx:
     admin_users = _TableOf(Users)
     alert_deliveries = _TableOf(AlertDeliveries)
     alerts = _TableOf(Alerts)
+    api_answers = _TableOf(ApiAnswers)
     audit = _TableOf(Audit)
     conflicts = _TableOf(Conflicts)
     erasure = _TableOf(Erasure)

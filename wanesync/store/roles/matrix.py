@@ -342,6 +342,12 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(insert=ANY, update=_FIGURES, delete=ANY),
         admin=_allow(insert=ANY, update=_FIGURES, delete=ANY),
     ),
+    # Workers only delete what is old.
+    "api_answers": _table(
+        doors=None,
+        workers=_allow(delete=ANY),
+        admin=_allow(insert=ANY, update=_columns("began_ms", "status", "answer"), delete=ANY),
+    ),
 }
 """Table -> role -> what it may do. ``migrate`` owns every table and is not in it."""
 

@@ -1682,3 +1682,28 @@ ORDER BY until_ms LIMIT 1 OFFSET :skip;
 
 -- name: drop_alert_silences
 DELETE FROM alert_silences WHERE until_ms > :after AND until_ms <= :upto RETURNING id;
+
+-- answers of the API
+
+-- name: begin_api_answer
+INSERT INTO api_answers (id, request_hash, began_ms, status, answer) VALUES (:id, :request_hash, :now, 0, '')
+ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: lock_api_answer
+SELECT request_hash, began_ms, status, answer FROM api_answers WHERE id = :id /* lock */;
+
+-- name: restart_api_answer
+UPDATE api_answers SET began_ms = :now WHERE id = :id;
+
+-- name: finish_api_answer
+UPDATE api_answers SET status = :status, answer = :answer WHERE id = :id;
+
+-- name: forget_api_answer
+DELETE FROM api_answers WHERE id = :id;
+
+-- name: api_answers_bound
+SELECT began_ms FROM api_answers WHERE began_ms > :after AND began_ms < :before_ms
+ORDER BY began_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_api_answers
+DELETE FROM api_answers WHERE began_ms > :after AND began_ms <= :upto RETURNING 1;

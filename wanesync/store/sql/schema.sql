@@ -558,3 +558,13 @@ CREATE TABLE alert_reports (
     alarms TEXT NOT NULL,
     at_ms BIGINT NOT NULL
 );
+
+-- Answers of the API that are repeated under an Idempotency-Key. id: keyed hash of caller and key; status 0: it runs.
+CREATE TABLE api_answers (
+    id TEXT NOT NULL PRIMARY KEY,
+    request_hash TEXT NOT NULL,
+    began_ms BIGINT NOT NULL,
+    status INTEGER NOT NULL,
+    answer TEXT NOT NULL
+);
+CREATE INDEX api_answers_began ON api_answers (began_ms);

@@ -14,6 +14,7 @@ from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
+from wanesync.store.tables.api_answers import ANSWER_DAYS
 
 DAY_MS = 86_400_000
 
@@ -106,6 +107,7 @@ class Retention(Table):
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
             RetentionRule("journal", "journal_bound", "drop_journal", self._before(policy.journal_days)),
             RetentionRule("log lines", "log_lines_bound", "drop_log_lines", self._before(policy.log_days)),
+            RetentionRule("API answers", "api_answers_bound", "drop_api_answers", self._before(ANSWER_DAYS)),
             self._figures("figures by minute", MINUTE_MS, policy.minute_figure_days),
             self._figures("figures by hour", HOUR_MS, policy.hour_figure_days),
             *self._alerts(policy),

@@ -1,0 +1,127 @@
+"""Every route of the API under every value its description allows, and under values it does not: schemathesis.
+
+No answer may be a 5xx, have a status, content type or body outside the description, or accept what the description
+forbids. ``python -m tests.robustness.api_fuzz [--examples N] [--seed K]`` prints what it found; the suite runs a small
+version. The application is the real one on a SQLite database with a few of everything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import SkipTest
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.errors import InvalidSchema
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.result import Err, Ok
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+Operation = APIOperation[Any, Any, Any, Any]
+REAL_SHARE = 0.5
+"""Share of the requests whose ids in the path exist."""
+
+
+@dataclass
+class Findings:
+    """Answers by operation and status, and what was wrong, once per operation and check."""
+
+    answers: dict[str, Counter[int]] = field(default_factory=dict)
+    wrong: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were sent."""
+        return sum(counter.total() for counter in self.answers.values())
+
+
+@dataclass
+class Target:
+    """What is tried: an ASGI application and its description. ``known``: parameter of a path -> values that exist."""
+
+    app: object
+    document: dict[str, Any]
+    headers: dict[str, str]
+    known: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def fuzz(target: Target, examples: int, start: int = 0) -> Findings:
+    """Send ``examples`` requests of each mode to each operation; the same ones for the same ``start``."""
+    description = schemathesis.openapi.from_dict(target.document)
+    description.app = target.app
+    found = Findings()
+    for result in description.get_all_operations():
+        operation = _accept(result)
+        for mode in MODES:
+            _try(operation, mode, _Sender(target, found, random.Random(start)), examples, start)
+    return found
+
+
+class _Sender:
+    """Sends the requests of one operation and checks the answers."""
+
+    def __init__(self, target: Target, found: Findings, chance: random.Random) -> None:
+        self._target, self._found, self._chance = target, found, chance
+
+    def send(self, case: Case[Any]) -> None:
+        """Send one request."""
+        known = self._target.known
+        for name in case.path_parameters or ():
+            if name in known and self._chance.random() < REAL_SHARE:
+                case.path_parameters[name] = self._chance.choice(known[name])
+        label, headers = case.operation.label, self._target.headers
+        answer = case.call(headers=headers)
+        self._found.answers.setdefault(label, Counter())[answer.status_code] += 1
+        try:
+            case.validate_response(answer, checks=CHECKS, headers=headers)
+        except FailureGroup as group:
+            for failure in group.exceptions:
+                self._found.wrong.setdefault((label, type(failure).__name__), f"{failure}\n{case.as_curl_command()}")
+
+
+def _accept(result: Ok[Operation] | Err[InvalidSchema]) -> Operation:
+    if isinstance(result, Err):
+        raise result.err()
+    return result.ok()
+
+
+def _try(operation: Operation, mode: GenerationMode, sender: _Sender, examples: int, start: int) -> None:
+    @seed(start)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode))
+    def run(case: Case[Any]) -> None:
+        sender.send(case)
+
+    # An operation without parameters cannot be called wrongly.
+    with suppress(Unsatisfiable, SkipTest):
+        run()
