@@ -12,7 +12,7 @@ AUDIT := .venv-audit
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate
-PROJECT := pyproject.toml --extra postgres --extra mqtt --extra lambda --extra admin
+PROJECT := pyproject.toml --extra postgres --extra mqtt --extra lambda --extra admin --extra otel
 # The clients of the secrets managers are tried by the tests, and installed where one of them is used.
 MANAGERS := --extra aws --extra gcp --extra azure --extra vault
 

@@ -45,6 +45,8 @@ IMPORT_NAMES = {
     "azure-keyvault-secrets": "azure",
     "google-cloud-secret-manager": "google",
     "hubspot-api-client": "hubspot",
+    "opentelemetry-exporter-otlp-proto-http": "opentelemetry",
+    "opentelemetry-sdk": "opentelemetry",
     "paho-mqtt": "paho",
 }
 """Packages whose module is called otherwise."""

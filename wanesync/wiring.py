@@ -310,7 +310,8 @@ def build_web_server(config: Config, store: Store) -> WebServer:
     settings = replace(
         intake_wiring.build_web_settings(config.server),
         ready=lambda: find_trouble(store),
-        gauges=lambda: read_gauges(store),
+        gauges=lambda: read_gauges(store, config.sync.target_s * 1000),
+        figures=lambda: store.read(lambda tx: tx.figures.read_all_time()),
         receive_test=DoorTest(store, intake.hooks).receive,
     )
     return WebServer(store, intake, settings, (config.server.host, config.server.port), counts)

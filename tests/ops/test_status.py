@@ -15,7 +15,7 @@ KEYS = (
     "database", "writes", "first_listing", "lanes", "limits", "pauses", "records", "missing", "still_held", "links",
     "conflicts", "kept_values",
     "rejected", "open_writes", "purchases", "account_purchases", "processes", "holds", "alarms",
-    "alarm_codes", "webhooks", "last_catch_up_s", "last_reconcile_s", "api_version",
+    "alarm_codes", "webhooks", "last_catch_up_s", "last_reconcile_s", "api_version", "timeliness",
 )  # fmt: skip
 
 
@@ -39,6 +39,9 @@ def test_the_document_has_every_key_and_plain_values(store: Store) -> None:
     assert {*hold} == {"id", "source", "kind", "state", "people", "fields", "for_s"}
     assert [{*process} for process in found["processes"]] == [{"name", "lanes", "up_s", "heartbeat_s"}] * 2
     assert len(found["alarms"]) == 3
+    empty = {"within": 0, "beyond": 0, "share": None}
+    timely = {"target_s": 30.0, "last_hour": empty, "last_day": empty, "waiting": 0, "oldest_s": 0.0, "oldest": ""}
+    assert found["timeliness"] == timely
 
 
 def test_a_due_or_running_job_makes_it_busy(store: Store) -> None:

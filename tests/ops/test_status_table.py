@@ -7,12 +7,14 @@ from rich.console import Console
 
 from tests.support.lanes import bury, queue, start_processes
 from tests.support.store_fixtures import Clock
+from wanesync.core.figures import Figure, InTime
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Side
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.status import read_status
 from wanesync.ops.status_table import render_status
 from wanesync.store import Store
+from wanesync.store.figure_counts import store_figures
 from wanesync.store.tables.settings import HUBSPOT_VERSION, operator_pause
 
 S = Side.STRIPE
@@ -49,6 +51,18 @@ def test_running_jobs_are_shown_with_their_age(store: Store, clock: Clock) -> No
 def test_what_needs_a_decision_is_counted(store: Store) -> None:
     store.run(lambda tx: tx.conflicts.put(Conflict(S, "cus_1", "city", "Bonn", "differs"), ""))
     assert line_of(render(store), "needs a decision").split(maxsplit=3)[3] == "1 conflict, 0 webhooks set aside"
+
+
+def test_who_is_late_is_named_by_id_only(store: Store, clock: Clock) -> None:
+    assert line_of(render(store), "in time").split(maxsplit=2)[2] == "no change in the last day (target 30 s)"
+    store.figures.add(Figure.PEOPLE, "stripe", InTime.WITHIN, number=1_999)
+    store.figures.add(Figure.PEOPLE, "stripe", InTime.BEYOND)
+    store_figures(store)
+    shown = line_of(render(store), "in time").split(maxsplit=2)[2]
+    assert shown == "99.9 % in the last hour, 99.9 % in the last day (within 30 s)"
+    store.run(lambda tx: tx.jobs.put(JobRequest(S, JobKind.WRITE, "guest:0123456789abcdef")))
+    clock.advance(45_000)
+    assert line_of(render(store), "in time").endswith("; 1 person beyond it, the first stripe guest:01234567… for 45 s")
 
 
 @pytest.mark.parametrize("columns", [80, 100])

@@ -64,11 +64,11 @@ def test_health_readiness_and_metrics() -> None:
         page = door.ask("GET", "/metrics")
     lines = page.body.decode().splitlines()
     assert page.headers["content-type"].startswith("text/plain")
-    assert 'wanesync_webhooks_total{side="hubspot",status="200"} 1' in lines
-    assert 'wanesync_webhooks_total{side="hubspot",status="401"} 1' in lines
-    assert 'wanesync_events_stored_total{side="hubspot"} 2' in lines
-    assert 'wanesync_jobs{lane="stripe",state="ready"} 12' in lines
-    assert "wanesync_certificate_ends_seconds 1798624546" in lines
+    assert 'wanesync_webhooks_total{side="hubspot",status="200"} 1.0' in lines
+    assert 'wanesync_webhooks_total{side="hubspot",status="401"} 1.0' in lines
+    assert 'wanesync_events_stored_total{side="hubspot"} 2.0' in lines
+    assert 'wanesync_jobs{lane="stripe",state="ready"} 12.0' in lines
+    assert "wanesync_certificate_ends_seconds 1.798624546e+09" in lines
 
 
 def test_probes_that_fail_say_so() -> None:
@@ -82,7 +82,7 @@ def test_probes_that_fail_say_so() -> None:
         ready, metrics = door.ask("GET", "/readyz"), door.ask("GET", "/metrics")
     assert (ready.status, ready.json["reason"]) == (503, "DatabaseUnavailable")
     assert (metrics.status, b"password" in metrics.body) == (200, False)
-    assert b"wanesync_gauges_available 0" in metrics.body
+    assert b"wanesync_gauges_available 0.0" in metrics.body
 
 
 def test_a_public_door_shows_neither_figures_nor_reasons() -> None:

@@ -1,8 +1,10 @@
-"""The page of metrics."""
+"""The counters of the web door."""
 
 from __future__ import annotations
 
+from wanesync.core.figures import Figure
 from wanesync.core.model import Side
+from wanesync.store.figure_counts import FigureCounts
 from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.web.metrics import WebhookCounters
 
@@ -13,21 +15,10 @@ def test_answers_are_counted_by_side_and_status_and_events_by_side() -> None:
     counters.count(Side.HUBSPOT, 200, Outcome.ACCEPTED, 100)
     counters.count(Side.HUBSPOT, 200, Outcome.ACCEPTED, 2)
     counters.count(Side.HUBSPOT, 401, Outcome.SIGNATURE, 0)
-    assert counters.render({}).splitlines() == [
-        "# TYPE wanesync_webhooks_total counter",
-        'wanesync_webhooks_total{side="hubspot",status="200"} 2',
-        'wanesync_webhooks_total{side="hubspot",status="401"} 1',
-        'wanesync_webhooks_total{side="stripe",status="200"} 1',
-        "# TYPE wanesync_events_stored_total counter",
-        'wanesync_events_stored_total{side="hubspot"} 102',
-        'wanesync_events_stored_total{side="stripe"} 1',
-    ]
-
-
-def test_gauges_follow_in_the_order_of_their_names() -> None:
-    page = WebhookCounters().render({'wanesync_jobs{lane="stripe"}': 12.0, "wanesync_holds": 0.5})
-    assert page.splitlines()[-2:] == ["wanesync_holds 0.5", 'wanesync_jobs{lane="stripe"} 12']
-    assert page.endswith("\n")
+    assert counters.read_answers() == (
+        [(("hubspot", 200), 2), (("hubspot", 401), 1), (("stripe", 200), 1)],
+        [("hubspot", 102), ("stripe", 1)],
+    )
 
 
 def test_outcomes_are_taken_once_and_can_be_given_back() -> None:
@@ -40,3 +31,21 @@ def test_outcomes_are_taken_once_and_can_be_given_back() -> None:
     counters.count(Side.STRIPE, 401, Outcome.SIGNATURE, 0)
     counters.give_back(taken)
     assert counters.take_outcomes() == {(Side.STRIPE, Outcome.SIGNATURE): 4}
+
+
+def test_what_is_counted_is_counted_by_minute_too() -> None:
+    figures = FigureCounts(lambda: 90_000)
+    counters = WebhookCounters(figures)
+    counters.count(Side.STRIPE, 200, Outcome.ACCEPTED, 2, took_ms=7.4)
+    counters.count(Side.STRIPE, 401, Outcome.CLOCK, 0, took_ms=0.4)
+    counters.count_elements(Side.HUBSPOT, Outcome.IGNORED, 3)
+    taken = figures.take()
+    assert {minute_ms for minute_ms, _, _ in taken} == {60_000}
+    counts = {(figure, labels): amount.count for (_, figure, labels), amount in taken.items()}
+    assert counts == {
+        (Figure.WEBHOOKS, "side=stripe,outcome=accepted"): 1,
+        (Figure.WEBHOOKS, "side=stripe,outcome=clock"): 1,
+        (Figure.WEBHOOKS, "side=hubspot,outcome=ignored"): 3,
+        (Figure.EVENTS_STORED, "side=stripe"): 2,
+        (Figure.WEBHOOK_ANSWER, "side=stripe"): 2,
+    }

@@ -62,8 +62,8 @@ def test_headers_change_neither_the_signature_nor_the_counts_and_from_others_not
         elsewhere = sign_hubspot(body, path=HUBSPOT) | {"X-HubSpot-Signature-v3": "AAAA"} | SPOOFED
         assert door.ask("POST", HUBSPOT, body, elsewhere).status == 401
         lines = door.ask("GET", "/metrics").body.decode()
-    assert 'wanesync_webhooks_total{side="hubspot",status="200"} 2' in lines
-    assert 'wanesync_webhooks_total{side="hubspot",status="401"} 1' in lines
+    assert 'wanesync_webhooks_total{side="hubspot",status="200"} 2.0' in lines
+    assert 'wanesync_webhooks_total{side="hubspot",status="401"} 1.0' in lines
     assert "203.0.113.7" not in lines
     clients = [line["client"] for line in logged if line["event"] == "webhook refused"]
     assert clients == ["203.0.113.7" if trusted else "127.0.0.1"]

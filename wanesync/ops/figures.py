@@ -15,6 +15,8 @@ from wanesync.core.jobs import JobKind
 if TYPE_CHECKING:
     from wanesync.store.database import Tx
 
+TARGET_MS = 30_000
+"""Within which time a change is to reach the other side, unless ``[sync] target_s`` says otherwise."""
 Labels = Mapping[str, str]
 LabelSet = tuple[tuple[str, str], ...]
 """Labels as a key: (name, value) in the order of the names that were asked for."""
@@ -130,7 +132,7 @@ def read_total(tx: Tx, figure: Figure, from_ms: int, to_ms: int, labels: Labels 
     return read_totals(tx, figure, from_ms, to_ms, labels=labels).get((), NOTHING)
 
 
-def read_timeliness(tx: Tx, target_ms: int) -> Timeliness:
+def read_timeliness(tx: Tx, target_ms: int = TARGET_MS) -> Timeliness:
     """Return how many changes of people are in time: of the last hour and day, and of those that wait now."""
     overdue = tx.jobs.overdue((JobKind.READ, JobKind.WRITE), tx.now_ms - target_ms)
 

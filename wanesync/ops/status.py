@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.model import NoteCode, Side
 from wanesync.ops.alarms import HoldSummary, PauseState, read_health
+from wanesync.ops.figures import TARGET_MS, Timeliness, read_timeliness
 from wanesync.ops.health.api_versions import ApiVersionState, read_api_version
 from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.ops.health.lane_status import LaneState, age_s
@@ -52,6 +53,7 @@ class Status:
     (docs/correctness.md#privacy-deletions). ``account_purchases``: unmatched ones that an account of Accounts v2 paid.
     ``alarm_codes``: the alarms as ``core.alarms.Alarm.as_json`` has them, in the same order as ``alarms``.
     ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never. ``api_version``: of HubSpot, and its end.
+    ``timeliness``: how many people's changes are in time.
     """
 
     database: str
@@ -78,10 +80,11 @@ class Status:
     last_catch_up_s: Mapping[str, float | None]
     last_reconcile_s: float | None
     api_version: ApiVersionState
+    timeliness: Timeliness
 
     def as_json(self) -> dict[str, object]:
         """Return the status as one JSON document."""
-        return asdict(self)
+        return {**asdict(self), "timeliness": self.timeliness.as_json()}
 
     @property
     def busy(self) -> bool:
@@ -89,8 +92,8 @@ class Status:
         return any(lane.due or lane.running for lane in self.lanes.values())
 
 
-def read_status(store: Store) -> Status:
-    """Read the whole state in one transaction."""
+def read_status(store: Store, target_ms: int = TARGET_MS) -> Status:
+    """Read the whole state in one transaction. ``target_ms``: of ``[sync] target_s``."""
     with store.reading() as tx:
         health = read_health(tx)
         alarms = [*health.alarms, *find_disk_alarms(store)]
@@ -127,6 +130,7 @@ def read_status(store: Store) -> Status:
             last_catch_up_s={str(side): _age_of_setting(tx, name) for side, name in CURSORS.items()},
             last_reconcile_s=_age_of_setting(tx, LAST_RUN),
             api_version=read_api_version(tx),
+            timeliness=read_timeliness(tx, target_ms),
         )
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
+    from wanesync.ops.figures import Timeliness
     from wanesync.ops.health.api_versions import ApiVersionState
     from wanesync.ops.health.lane_status import LaneState
     from wanesync.ops.status import Status
@@ -61,6 +62,7 @@ def render_status(status: Status) -> RenderableType:
         *([("still held", f"of erased people: {', '.join(status.still_held)}")] if status.still_held else []),
         ("links", format_counts(status.links)),
         ("needs a decision", parked),
+        ("in time", describe_timeliness(status.timeliness)),
         ("last webhook", _join_ages({side: state.last_s for side, state in status.webhooks.items()})),
         ("last catch-up", _join_ages(status.last_catch_up_s)),
         ("last reconcile", _format_age(status.last_reconcile_s)),
@@ -84,6 +86,31 @@ def render_status(status: Status) -> RenderableType:
     flows = _make_flow_table(status)
     lines += [("alarm", alarm) for alarm in status.alarms]
     return Group(_make_lane_table(status), *([flows] if flows.row_count else []), _LabelledLines(lines))
+
+
+def describe_timeliness(found: Timeliness) -> str:
+    """Return the share of people within the target in words, and who is beyond it by now."""
+    target = format_duration(found.target_s * 1000)
+    shares = [("hour", found.last_hour.share), ("day", found.last_day.share)]
+    known = [f"{_format_share(share)} in the last {window}" for window, share in shares if share is not None]
+    said = f"{', '.join(known)} (within {target})" if known else f"no change in the last day (target {target})"
+    if not found.waiting:
+        return said
+    waiting = "1 person" if found.waiting == 1 else f"{found.waiting:,} people"
+    return (
+        f"{said}; {waiting} beyond it, the first {_shorten(found.oldest)} for {format_duration(found.oldest_s * 1000)}"
+    )
+
+
+def _format_share(share: float) -> str:
+    """Return a share in percent; only all is 100 %."""
+    return "100 %" if share == 1 else f"{min(share * 100, 99.9):.1f} %"
+
+
+def _shorten(subject: str) -> str:
+    """Return ``lane:key`` without the whole keyed hash of a guest's address."""
+    lane, _, key = subject.partition(":")
+    return f"{lane} {key[:14]}…" if key.startswith("guest:") else f"{lane} {key}"
 
 
 class _LabelledLines:

@@ -13,12 +13,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanesync.core.model import Side
-from wanesync.web.metrics import CONTENT_TYPE, WebhookCounters
+from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
 from wanesync.web.webhooks import WebhookRoutes
 
@@ -100,15 +100,23 @@ class Health:
         return JSONResponse(shown, 503)
 
     async def show_metrics(self, request: Request) -> Response:
-        """GET /metrics: counters of this process, gauges of the whole installation."""
+        """GET /metrics: counters of this process, gauges and figures of the whole installation."""
         if not self._may_see(request):
             return JSONResponse({"error": "unauthorized"}, 401, {"WWW-Authenticate": "Bearer"})
+        page, content_type = await to_thread.run_sync(self._render, request.headers.get("accept", ""))
+        return Response(page, headers={"Content-Type": content_type})
+
+    def _render(self, accept: str) -> tuple[bytes, str]:
+        from wanesync.web.metrics_page import Totals, render_page  # noqa: PLC0415 - no serverless process shows it
+
         gauges: Mapping[str, float]
+        totals: Totals
         try:
-            gauges = await to_thread.run_sync(self._settings.gauges)
+            gauges = {**self._settings.gauges(), "wanesync_gauges_available": 1}
+            totals = self._settings.figures()
         except Exception:  # noqa: BLE001 - the counters need no database
-            gauges = {"wanesync_gauges_available": 0}
-        return PlainTextResponse(self._counts.render(gauges), headers={"Content-Type": CONTENT_TYPE})
+            gauges, totals = {"wanesync_gauges_available": 0}, {}
+        return render_page(self._counts, gauges, totals, accept)
 
 
 def _digest(token: str) -> bytes:

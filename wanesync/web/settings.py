@@ -11,6 +11,7 @@ from wanesync.web.door_test import Verdict
 from wanesync.web.proxies import NO_PROXIES, TrustedProxies
 
 if TYPE_CHECKING:
+    from wanesync.core.figures import Amount, Figure
     from wanesync.web.certificate import ServerCertificate
 
 MAX_CONNECTIONS = 4_096
@@ -46,7 +47,8 @@ class WebSettings:
 
     ``public_url``: the address webhooks are sent to, as HubSpot signs it; "" uses the request's own (loopback only).
     ``ready``: returns "" or why no webhook can be stored (blocking). ``gauges``: returns name -> value for ``/metrics``
-    (blocking), a name being a Prometheus metric name with labels. ``threads``: webhooks stored at a time.
+    (blocking), a name being a Prometheus metric name with labels. ``figures``: returns all that was counted since the
+    beginning (blocking). ``threads``: webhooks stored at a time.
     ``receive_test``: takes a test event of ``wanesync doctor`` (``door_test``; blocking).
     ``certificate``: of TLS; None for plain HTTP. ``metrics_address``: a listener of its own for ``/metrics`` and the
     details of ``/readyz``; ``metrics_token``: what a request for them must carry, "" for none; ``shows_metrics``: the
@@ -69,4 +71,5 @@ class WebSettings:
     sides: Sequence[Side] = tuple(Side)
     ready: Callable[[], str] = _always_ready
     gauges: Callable[[], Mapping[str, float]] = _no_gauges
+    figures: Callable[[], Mapping[tuple[Figure, str], Amount]] = dict
     receive_test: Callable[[Side, bytes, Mapping[str, str], str], Verdict | None] = _no_test

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +25,7 @@ from wanesync.cli.commands.sandbox import parse_bounds
 from wanesync.ops.alarms import read_alarms
 from wanesync.ops.health.gauges import read_gauges
 from wanesync.ops.status import read_status
+from wanesync.store.database import Store
 from wanesync.terminal import make_console
 
 MAX_POISONED_S = 5.0
@@ -225,7 +226,11 @@ def status(
 ) -> None:
     """The cost of status, alarms and metrics with a million linked people and finished jobs."""
     rows = {"done": done, "dead": dead, "ready": 2_000, "links": links, "records": 2 * links}
-    readers = {"status": read_status, "alarms": read_alarms, "metrics": read_gauges}
+    readers: dict[str, Callable[[Store], object]] = {
+        "status": read_status,
+        "alarms": read_alarms,
+        "metrics": read_gauges,
+    }
     figures = large_tables.measure_status(rows, readers, [database] if database else [])
     for name, measured in figures.items():
         make_console().print(name)

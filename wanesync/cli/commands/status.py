@@ -36,15 +36,16 @@ def status(
     if watch and (check or as_json):
         raise ConfigError([f"--watch keeps showing the tables: leave out {'--check' if check else '--json'}"])
     with open_configured(config_file) as (config, store):
+        target_ms = config.sync.target_s * 1000
         ending = find_certificate_alarms(config, utc_now())
         if check:
             _check([*find_alarms(store), *ending], as_json=as_json)
-        current = _with_alarms(read_status(store), ending)
+        current = _with_alarms(read_status(store, target_ms), ending)
         if watch:
             pause = threading.Event()
             with Live(render_status(current), console=make_console(), screen=False, auto_refresh=False) as live:
                 while not pause.wait(WATCH_S):
-                    live.update(render_status(_with_alarms(read_status(store), ending)), refresh=True)
+                    live.update(render_status(_with_alarms(read_status(store, target_ms), ending)), refresh=True)
     if as_json:
         print_json(current.as_json())
     else:
