@@ -117,7 +117,7 @@ def build_runtime(
     claim_field_map(store, fields, claim)
     return Runtime(
         store=store,
-        rules=_rules(config, fields),
+        rules=build_rules(config, fields),
         translator=FieldTranslator(fields),
         options=_sync_options(config, pins.portal),
         rng=rng,
@@ -126,6 +126,25 @@ def build_runtime(
         stripe_port=stripe,
         failpoint=armed_failpoint(),
         pacers=pacers,
+    )
+
+
+def build_decision_runtime(config: Config, store: Store, claim: MapClaim = MapClaim.IF_FREE) -> Runtime:
+    """Build a runtime that carries an operator's decisions out in the database; it makes no request, and needs no key.
+
+    Raises ``ConfigError`` where other processes work with another field map.
+    """
+    store.check_keys()
+    fields, rng = FieldMap(config.specs), random.SystemRandom()
+    claim_field_map(store, fields, claim)
+    return Runtime(
+        store=store,
+        rules=build_rules(config, fields),
+        translator=FieldTranslator(fields),
+        options=_sync_options(config, ""),
+        rng=rng,
+        process=ProcessState(make_id(store.now_ms(), rng)),
+        failpoint=armed_failpoint(),
     )
 
 
@@ -140,10 +159,11 @@ def build_network_policy(config: Config) -> NetworkPolicy:
     )
 
 
-def _rules(config: Config, fields: FieldMap) -> Rules:
+def build_rules(config: Config, fields: FieldMap | None = None) -> Rules:
+    """Build what the operator configured about planning."""
     create = config.create
     return Rules(
-        fields,
+        fields or FieldMap(config.specs),
         create_customers=create.customers == "all",
         create_contacts=create.contacts == "all",
         differ=config.first_contact.differ,

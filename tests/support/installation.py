@@ -11,7 +11,7 @@ from wanesync.cli.main import app
 from wanesync.config.model import load
 from wanesync.store import Store
 from wanesync.terminal import JSON_VERSION
-from wanesync.wiring import open_database
+from wanesync.wiring import build_decision_runtime, open_database
 
 CONFIG = """\
 database = "sqlite:wanesync.db"
@@ -28,6 +28,10 @@ class Installation:
         self.file = folder / "wanesync.toml"
         self.file.write_text(CONFIG)
         self.store: Store = open_database(load(self.file, {}), migrate=True)
+
+    def claim_map(self) -> None:
+        """Let the database work with the configured fields, so that what is stored next holds them."""
+        build_decision_runtime(load(self.file, {}), self.store)
 
     def run(self, *arguments: str) -> Result:
         """Run a command that is to succeed."""

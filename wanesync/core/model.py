@@ -208,6 +208,14 @@ def agreed_blank_key(name: str) -> str:
     return f"{name}/agreed_blank"
 
 
+def both_right_key(name: str) -> str:
+    """Return the name under which a base holds the pair of a field of which an operator said that both are right.
+
+    See docs/correctness.md#settled-by-a-person.
+    """
+    return f"{name}/both_right"
+
+
 @dataclass(frozen=True, slots=True)
 class PutBack:
     """A value that a write of ours buried unread and that is to stand again (docs/correctness.md#put-back).

@@ -7,41 +7,40 @@ of the comparison must be stored in the database before (``PageStore.store_chang
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from wanesync.core.diff.decision_checks import DecisionContext, check_decision, creates, find_link
 from wanesync.core.diff.decisions import (
     CREATING,
+    SETTLING,
     Decision,
     Problem,
     Verdict,
     read_decisions,
-    rebase,
     refuse,
-    winners_of,
 )
 from wanesync.core.diff.difference import compare_key
+from wanesync.core.diff.settling import list_winners, settle
 from wanesync.core.errors import DecryptionFailed
 from wanesync.core.jobs import LOCK_WAIT_MS, JobKind, JobRequest, Priority
 from wanesync.core.model import (
     BY_DECISION,
     WANTED,
-    BasePair,
     Conflict,
     Link,
     LinkState,
-    PutBack,
-    Record,
     RecordRef,
     Side,
     contact_key,
     customer_key,
 )
+from wanesync.core.operators import SYSTEM, Operator
 from wanesync.core.plan import WAIT_TEXTS, Plan, PlanContext
 from wanesync.core.planner import find_buried, plan
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
+from wanesync.store.tables.conflicts import ConflictRow
 from wanesync.sync import plan_effects
 from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.loader import key_of, load_contexts
@@ -53,6 +52,8 @@ LOCK_ATTEMPTS = 5
 """How often a key is tried whose lock another process holds, ``LOCK_WAIT_MS`` apart; our choice, about 1 s in all."""
 LOCKED = "another process holds its lock"
 """Why the decisions of a key were not applied, for the operator."""
+CHANGED = "its values changed since they were shown: look at it again"
+"""Why a decision that was made from other values was not applied."""
 DAMAGED = "a stored value of it is damaged, and wanesync reconcile reads its record again"
 """The same where a value cannot be decrypted; which one stands behind it."""
 
@@ -71,18 +72,24 @@ class CheckedDecisions:
     clears: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
 
+    def only(self, lines: Collection[int]) -> CheckedDecisions:
+        """Return those of some lines; a key of which none is left is left out."""
+        groups = {key: [d for d in group if d.line in lines] for key, group in self.groups.items()}
+        return replace(self, groups={key: group for key, group in groups.items() if group})
+
 
 @dataclass(slots=True)
 class AppliedDecisions:
     """The result of applying decisions. ``left``: key -> why its decisions were not applied; none of them was then.
 
-    ``cleared``: values that will be cleared. ``jobs``: jobs queued. ``avoid``: keys a reconcile must not queue now,
-    because they are to be skipped or their decisions were not applied.
+    ``cleared``: values that will be cleared. ``closed``: conflicts closed. ``jobs``: jobs queued. ``avoid``: keys a
+    reconcile must not queue now, because they are to be skipped or their decisions were not applied.
     """
 
     done: Counter[Verdict] = field(default_factory=Counter)
     left: dict[str, str] = field(default_factory=dict)
     cleared: int = 0
+    closed: int = 0
     jobs: int = 0
     avoid: set[str] = field(default_factory=set)
 
@@ -100,20 +107,35 @@ class _KeyTransaction:
     token: str
     requests: list[tuple[Side, str]] = field(default_factory=list)
     cleared: int = 0
+    closed: int = 0
     blocked: str = ""
 
 
 @dataclass(slots=True)
 class DecisionApplier:
-    """Checks a file of decisions as a whole, then applies it one key at a time."""
+    """Checks decisions as a whole, then applies them one key at a time.
+
+    ``operator``: whose decisions they are. ``settles``: they were made looking at the open conflicts of their fields,
+    which are all closed, the losing value with them; otherwise that stays listed. ``priority``: of the jobs.
+    """
 
     runtime: Runtime
     clock: Clock = field(default_factory=DatabaseClock)
+    operator: Operator = SYSTEM
+    settles: bool = False
+    priority: Priority = Priority.BULK
 
     def check(self, data: bytes) -> CheckedDecisions:
         """Parse and check a CSV file. Raises ``ConfigError`` with every line that cannot be applied, and why."""
-        rules = self.runtime.rules
-        decisions, problems = read_decisions(data, rules.fields.by_name)
+        decisions, problems = read_decisions(data, self.runtime.rules.fields.by_name)
+        checked, misfits = self.examine(decisions)
+        if problems := problems + misfits:
+            raise refuse(problems)
+        return checked
+
+    def examine(self, decisions: Sequence[Decision]) -> tuple[CheckedDecisions, list[Problem]]:
+        """Check decisions against what is stored; with those that cannot be applied, by their line."""
+        rules, problems = self.runtime.rules, list[Problem]()
         clears, damaged = 0, dict[str, str]()
         with self.runtime.store.reading() as tx:
             for start in range(0, len(decisions), DECISIONS_PER_TRANSACTION):
@@ -123,12 +145,11 @@ class DecisionApplier:
                         problems.append(Problem(decision.line, misfit))
                     elif decision.verdict.winner:
                         clears += self._count_clears(decision, known)
-        if problems:
-            raise refuse(problems)
         checked = CheckedDecisions(counts=Counter(d.verdict for d in decisions), clears=clears, damaged=damaged)
         for decision in decisions:
             checked.groups.setdefault(decision.key, []).append(decision)
-        return replace(checked, skipped=frozenset(d.key for d in decisions if d.verdict is Verdict.SKIP))
+        skipped = frozenset(d.key for d in decisions if d.verdict is Verdict.SKIP)
+        return replace(checked, skipped=skipped), problems
 
     def apply(self, checked: CheckedDecisions, run_id: str, progress: Callable[[int], None]) -> AppliedDecisions:
         """Apply each key's decisions, all or none; a key that is locked is tried again ``LOCK_ATTEMPTS`` times."""
@@ -148,6 +169,7 @@ class DecisionApplier:
                 applied.left.pop(key, None)
                 applied.done.update(d.verdict for d in current.group)
                 applied.cleared += current.cleared
+                applied.closed += current.closed
                 applied.jobs += len(current.requests)
                 progress(len(current.group))
             waiting = list(applied.left)
@@ -178,7 +200,7 @@ class DecisionApplier:
         """Line -> the stored records and links its decision is about."""
         decisions = list(decisions)
         contexts = load_contexts(tx, sorted({d.key for d in decisions}))
-        refs: set[RecordRef] = {ref for d in decisions for ref in d.refs}
+        refs: set[RecordRef] = {ref for d in decisions for ref in (*d.refs, *d.closes)}
         refs |= {(side, d.other_id) for d in decisions for side in Side if d.other_id}
         records = tx.records.get_many(refs)
         customers = sorted(ref for ref in refs if ref[0] is Side.STRIPE)
@@ -190,7 +212,7 @@ class DecisionApplier:
         records = {side: known.records[side, record_id].record for side, record_id in decision.refs}
         values = {side: record.values for side, record in records.items()}
         link = find_link(decision.pair, known.context, {})
-        won = self._list_winners([decision], records, link.base if link else {})
+        won = list_winners([decision], records, link.base if link else {}, self.runtime.rules.fields)
         return sum(bool(not values[s].get(name) and values[s.other].get(name)) for name, s in won.items())
 
     # -- one key
@@ -203,16 +225,19 @@ class DecisionApplier:
             if not self._lock(current, _keys_of(current.group)):
                 current.blocked = LOCKED
             elif misfit := self._find_change(current):
-                current.blocked = f"it changed since the decisions were checked: {misfit}"
+                known = misfit if misfit == CHANGED else f"it changed since the decisions were checked: {misfit}"
+                current.blocked = known
             else:
                 self._apply(current)
             if not current.blocked:
                 if key in checked.skipped:
                     current.requests.clear()
-                requests = [JobRequest(s, JobKind.WRITE, k, Priority.BULK, run_id=run_id) for s, k in current.requests]
+                requests = [JobRequest(s, JobKind.WRITE, k, self.priority, run_id=run_id) for s, k in current.requests]
                 tx.jobs.put_many(requests)
                 self._write_journal(current, run_id)
             tx.locks.drop(current.token)
+            if not current.blocked:
+                self._write_audit(current, run_id)
             return current
 
         try:
@@ -229,16 +254,25 @@ class DecisionApplier:
 
     def _find_change(self, current: _KeyTransaction) -> str:
         known = self._read_known(current.tx, current.group)
-        return next((m for d in current.group if (m := check_decision(d, known[d.line], self.runtime.rules))), "")
+        for decision in current.group:
+            if misfit := check_decision(decision, known[decision.line], self.runtime.rules):
+                return misfit
+            records = known[decision.line].records
+            now = tuple(
+                records[ref].record.values.get(decision.field, "") if ref in records else "" for ref in decision.refs
+            )
+            if decision.seen is not None and decision.seen != now:
+                return CHANGED
+        return ""
 
     def _apply(self, current: _KeyTransaction) -> None:
         pairs: dict[tuple[str, str], list[Decision]] = {}
         for decision in current.group:
-            if decision.verdict.winner:
+            if decision.verdict in SETTLING:
                 pairs.setdefault(decision.pair, []).append(decision)
         # Decisions that may be blocked come before anything is changed.
         for pair, decisions in pairs.items():
-            self._set_winners(current, pair, decisions)
+            self._settle(current, pair, decisions)
             if current.blocked:
                 return
         for decision in current.group:
@@ -267,21 +301,34 @@ class DecisionApplier:
         own_lane = Side.HUBSPOT if key.startswith("contact:") else Side.STRIPE
         current.requests += [(side, key) for side in lanes or [own_lane]]
 
+    def _write_audit(self, current: _KeyTransaction, run_id: str) -> None:
+        """One row for each decision of the key: ids, the field and what was decided, never a value."""
+        for decision in current.group:
+            pair = [decision.hubspot_id, decision.stripe_id, decision.other_id]
+            after = {"decision": str(decision.verdict), "field": decision.field, "run": run_id}
+            current.tx.audit.add(self.operator, "decision.apply", " ".join(filter(None, pair)), None, after)
+
     def _write_journal(self, current: _KeyTransaction, run_id: str) -> None:
         for decision in current.group:
             side, record_id = decision.refs[0]
             data = {"verdict": str(decision.verdict), "run": run_id, "field": decision.field}
             other = decision.other_id or (decision.stripe_id if side is Side.HUBSPOT else "")
-            current.tx.journal.add("decision", side, record_id, "", data | {"other": other})
+            current.tx.journal.add("decision", side, record_id, "", data | {"other": other}, operator=self.operator)
 
-    # -- winners
+    # -- values
 
-    def _set_winners(self, current: _KeyTransaction, pair: tuple[str, str], decisions: Sequence[Decision]) -> None:
-        """Link the pair if the planner would, then set its base so that only the winner differs from it."""
+    def _settle(self, current: _KeyTransaction, pair: tuple[str, str], decisions: Sequence[Decision]) -> None:
+        """Link the pair if the planner would, then set its base so that what was decided flows, or stays.
+
+        Where nothing flows over the pair, that both values are right only closes what is kept of them.
+        """
         tx = current.tx
         context = load_contexts(tx, [current.key])[current.key]
         outcome = plan(context, self.runtime.rules, self.runtime.new_id(tx.now_ms))
         link = find_link(pair, context, outcome.links)
+        if all(decision.verdict is Verdict.BOTH for decision in decisions) and (link is None or not link.primary):
+            self._close_conflicts(current, decisions)
+            return
         stored = [context.find(side, pair[number]) for number, side in enumerate(Side)]
         if outcome.wait or link is None or not self._lock(current, outcome.locks | {current.key}):
             current.blocked = WAIT_TEXTS.get(outcome.wait) or LOCKED
@@ -289,65 +336,46 @@ class DecisionApplier:
             current.blocked = "a read of one of the two records is queued"
         else:
             records = {one.record.side: one.record for one in stored if one}
-            values = {side: record.values for side, record in records.items()}
-            winners = self._find_winners(decisions, records, link.base)
-            base = {n: rebase(side, *(values[s].get(n, "") for s in Side)) for n, side in winners.items()}
+            written = {name for action in outcome.actions.values() for name in action.changes}
             version = link.version if link.id in outcome.links else link.version + 1
-            parked = {name: park for name, park in link.parked.items() if name not in winners}
-            # Noted, so that a blank clears whatever the field map says, and the write does not close what is kept here.
-            put_back = {**link.put_back} | {
-                name: PutBack(side, values[side].get(name, ""), base[name], contested=False, decided=True)
-                for name, side in winners.items()
-            }
-            outcome.links[link.id] = replace(
-                link, base={**link.base, **base}, parked=parked, put_back=put_back, version=version
-            )
+            settled = settle(replace(link, version=version), records, decisions, self.runtime.rules.fields, written)
+            outcome.links[link.id] = settled.link
             plan_effects.apply_plans(tx, [plan_effects.Planned(outcome, Priority.BULK)])
-            for name, winner in winners.items():
+            for name in settled.changed:
                 tx.holds.drop(link.id, name)
-                self._keep_losing_value(tx, link, name, (winner, values[winner.other].get(name, "")))
-                current.cleared += not values[winner].get(name)
+            for name, side, value in settled.losers:
+                self._keep_losing_value(tx, link, name, (side, value))
+            self._close_conflicts(current, decisions)
+            current.cleared += settled.cleared
             self._queue(current, current.key)
 
-    def _list_winners(
-        self, decisions: Sequence[Decision], records: Mapping[Side, Record], base: Mapping[str, BasePair]
-    ) -> dict[str, Side]:
-        """Field -> winning side. A name that Stripe filled in is no value, unless a decision is about that very field.
+    def _close_conflicts(self, current: _KeyTransaction, decisions: Sequence[Decision]) -> None:
+        """Close every open conflict of the decided fields: a person has seen them."""
+        tx = current.tx
+        for decision in decisions:
+            if not (self.settles or decision.verdict is Verdict.BOTH):
+                continue
+            rows = tx.conflicts.of_records({*decision.refs, *decision.closes})
+            mine = [row for row in rows if decision.field in ("", row.conflict.field.partition("/")[0])]
+            tx.conflicts.close([row.id for row in mine])
+            current.closed += len(mine)
+            for row in mine:
+                self._note_closed(tx, row)
 
-        See docs/correctness.md#names-stripe-fills-in.
-        """
-        fields, named = self.runtime.rules.fields, {decision.field for decision in decisions}
-        return {
-            name: winner
-            for name, winner in winners_of(decisions, fields.by_name).items()
-            if name in named
-            or records[Side.HUBSPOT].values.get(name)
-            or not (
-                fields.is_filled_in(records[Side.STRIPE], name)
-                or fields.was_filled_in(base, name, records[Side.STRIPE].values.get(name, ""))
-            )
-        }
+    def _note_closed(self, tx: Tx, row: ConflictRow) -> None:
+        conflict = row.conflict
+        data = {"field": conflict.field, "kind": conflict.kind, "fields": {conflict.field: conflict.value}}
+        link_id = row.link_id
+        tx.journal.add("conflict closed", conflict.side, conflict.record_id, link_id, data, operator=self.operator)
 
-    def _find_winners(
-        self, decisions: Sequence[Decision], records: Mapping[Side, Record], base: Mapping[str, BasePair]
-    ) -> dict[str, Side]:
-        """Field -> winning side, where the two differ and the other side can hold the value."""
-        specs = self.runtime.rules.fields.by_name
-        found = {}
-        for name, winner in self._list_winners(decisions, records, base).items():
-            here, there = records[winner].values.get(name, ""), records[winner.other].values.get(name, "")
-            agree = specs[name].agree(*(records[side].values.get(name, "") for side in Side))
-            if not agree and specs[name].convert(winner.other, here, there) is not None:
-                found[name] = winner
-        return found
-
-    def _keep_losing_value(self, tx: Tx, link: Link, name: str, result: tuple[Side, str]) -> None:
+    def _keep_losing_value(self, tx: Tx, link: Link, name: str, lost: tuple[Side, str]) -> None:
         """Close the field's open conflicts; keep the losing value as a conflict, as after any merge."""
-        winner, value = result
-        rows = [row for side in Side for row in tx.conflicts.of_record(side, link.id_on(side))]
-        tx.conflicts.close([row.id for row in rows if row.conflict.field == name])
+        side, value = lost
+        rows = [row for at in Side for row in tx.conflicts.of_record(at, link.id_on(at))]
+        if not self.settles:
+            tx.conflicts.close([row.id for row in rows if row.conflict.field == name])
         if value:
-            conflict = Conflict(winner.other, link.id_on(winner.other), name, value, "policy")
+            conflict = Conflict(side, link.id_on(side), name, value, "policy")
             tx.conflicts.put(conflict, link.id)
             plan_effects.note_conflict(tx, conflict, link.id)
 
@@ -395,5 +423,5 @@ class DecisionApplier:
 
 def _keys_of(group: Sequence[Decision]) -> set[str]:
     """The keys to be locked: those of every record the decisions name."""
-    refs = {ref for d in group for ref in (*d.refs, *([d.target] if d.target else []))}
+    refs = {ref for d in group for ref in (*d.refs, *d.closes, *([d.target] if d.target else []))}
     return {contact_key(record_id) if side is Side.HUBSPOT else customer_key(record_id) for side, record_id in refs}

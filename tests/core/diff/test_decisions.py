@@ -48,6 +48,22 @@ def test_a_line_is_a_decision() -> None:
     )
 
 
+def test_both_and_a_value_are_decisions_about_values() -> None:
+    assert read("1,cus_1,phone,both", "1,cus_1,city,VALUE  Bad Tölz", "2,cus_2,,both") == (
+        [
+            Decision(2, "1", "cus_1", "phone", Verdict.BOTH),
+            Decision(3, "1", "cus_1", "city", Verdict.VALUE, value="Bad Tölz"),
+            Decision(4, "2", "cus_2", "", Verdict.BOTH),
+        ],
+        [],
+    )
+    assert reasons("1,cus_1,,value x", "1,cus_1,city,value", "1,,city,both") == [
+        "value does not fit: the line names no field",
+        "value needs the value that is right: value TEXT",
+        "both does not fit: the line names one record, and no other value",
+    ]
+
+
 def test_a_line_after_a_cell_of_several_lines_has_its_own_number() -> None:
     decisions, _ = read('1,cus_1,phone,"",stripe', head="hubspot_id,stripe_id,field,note,decision")
     assert [d.line for d in decisions] == [2]
@@ -164,6 +180,8 @@ def test_a_field_that_flows_one_way_has_one_winner() -> None:
         ("1,cus_1,phone,stripe", "1,cus_1,,hubspot"),
         ("1,cus_1,phone,stripe", "1,cus_1,city,skip"),
         ("1,cus_1,,exclude", "1,cus_1,phone,stripe"),
+        ("1,cus_1,phone,both", "1,cus_1,phone,stripe"),
+        ("1,cus_1,phone,value 1", "1,cus_1,phone,value 2"),
         ("1,,,create", "1,,,exclude"),
         ("1,,,link cus_1", "2,,,link cus_1"),
         ("1,,,link cus_1", ",cus_1,,create"),

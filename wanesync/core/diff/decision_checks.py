@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from wanesync.core.diff.decisions import Decision, Verdict
 from wanesync.core.diff.difference import compare_key
+from wanesync.core.diff.settling import choose_value
+from wanesync.core.fields import FieldSpec
 from wanesync.core.model import WANTED, Link, LinkState, RecordRef, Side, StoredRecord, WriteKind
 from wanesync.core.plan import ERASED, WAIT_TEXTS, Plan, PlanContext, Rules
 
@@ -29,11 +31,11 @@ def check_decision(decision: Decision, known: DecisionContext, rules: Rules) -> 
         stored = known.records.get(ref)
         if stored is None:
             return f"it names an unknown {_record_name(ref[0])}: run a reconcile first, or correct the id"
-        if not stored.alive:
+        if not stored.alive and decision.verdict is not Verdict.BOTH:
             return f"its {_record_name(ref[0])} was deleted or merged into another one"
     match decision.verdict:
-        case Verdict.SKIP:
-            return ""
+        case Verdict.SKIP | Verdict.BOTH:
+            return ""  # where nothing flows, both right only closes what is kept
         case Verdict.LINK:
             return _check_link(decision, known)
         case Verdict.CREATE | Verdict.LIFT:
@@ -112,14 +114,24 @@ def _check_winner(decision: Decision, known: DecisionContext, rules: Rules) -> s
         return f"{decision.verdict} does not fit: the two records are no pair"
     if not link.primary:
         return f"{decision.verdict} does not fit: nothing is written between a contact and its second customer"
-    winner, spec = decision.verdict.winner, rules.fields.by_name.get(decision.field)
-    if winner is None or spec is None:
-        return ""
+    spec = rules.fields.by_name.get(decision.field)
+    if spec is None:
+        return f"{decision.verdict} does not fit: the field is not mapped" if decision.field else ""
     records = {side: known.records[side, link.id_on(side)].record for side in Side}
     if spec.name in records[Side.HUBSPOT].unknown | records[Side.STRIPE].unknown | known.context.unusable:
         return f"{decision.verdict} does not fit: the values of {spec.name} are not known yet; run it again later"
-    values = {side: records[side].values.get(spec.name, "") for side in Side}
-    if spec.convert(winner.other, values[winner], values[winner.other]) is None:
+    return _check_values(decision, spec, {side: records[side].values.get(spec.name, "") for side in Side})
+
+
+def _check_values(decision: Decision, spec: FieldSpec, values: Mapping[Side, str]) -> str:
+    winner = decision.verdict.winner
+    if winner is None:
+        chosen = choose_value(spec, decision, values)
+        return chosen if isinstance(chosen, str) else ""
+    if not spec.direction.reaches(winner.other):
+        return f"{decision.verdict} does not fit: {spec.name} is not written to {winner.other}"
+    agree = spec.agree(values[Side.HUBSPOT], values[Side.STRIPE])
+    if not agree and spec.convert(winner.other, values[winner], values[winner.other]) is None:
         return f"{decision.verdict} does not fit: its value cannot be converted for {winner.other} without a guess"
     return ""
 

@@ -1,7 +1,8 @@
 """Decisions: what an operator wrote into the last column of a list of differences. A file is accepted or refused whole.
 
-A decision about a field is ``hubspot`` or ``stripe``: that side's value wins; without a field it is about every field
-of the pair. All others are about the record or pair of their line. A blank cell is no decision.
+A decision about a field is ``hubspot`` or ``stripe`` (that side's value wins), ``both`` (both values are right: each
+side keeps its own) or ``value TEXT`` (another value is written to both sides); without a field, the first three are
+about every field of the pair. All others are about the record or pair of their line. A blank cell is no decision.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ COLUMNS = ("hubspot_id", "stripe_id", "field", "decision")
 """Columns a file must have; further ones are ignored."""
 MAX_LISTED_PROBLEMS = 200
 """Lines an error message lists before it only counts them."""
-_WORDS = "hubspot, stripe, skip, link ID, create, lift, exclude"
+_WORDS = "hubspot, stripe, both, value TEXT, skip, link ID, create, lift, exclude"
 
 
 class Verdict(StrEnum):
@@ -28,6 +29,10 @@ class Verdict(StrEnum):
 
     HUBSPOT = "hubspot"
     STRIPE = "stripe"
+    BOTH = "both"
+    """Both values are right: each side keeps its own, and nothing is written."""
+    VALUE = "value"
+    """A value is written to both sides: it is put on one of them first, and flows from there like an edit."""
     SKIP = "skip"
     LINK = "link"
     CREATE = "create"
@@ -43,11 +48,18 @@ class Verdict(StrEnum):
 
 CREATING = (Verdict.CREATE, Verdict.LIFT)
 """Decisions that create a record's counterpart."""
+SETTLING = (Verdict.HUBSPOT, Verdict.STRIPE, Verdict.BOTH, Verdict.VALUE)
+"""Decisions about the values of a pair."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decision and its line; ``field`` "": every field, ``other_id``: the record to link with."""
+    """One decision and its line; ``field`` "": every field, ``other_id``: the record to link with.
+
+    ``value``: of a ``VALUE``, in the form of ``value_side``, on which it is put first; None: as a person typed it.
+    ``closes``: further records of which it closes the conflicts of its field, such as a contact that was merged.
+    ``seen``: the values of ``refs`` from which it was made, None if any will do.
+    """
 
     line: int
     hubspot_id: str
@@ -55,6 +67,10 @@ class Decision:
     field: str
     verdict: Verdict
     other_id: str = ""
+    value: str = ""
+    value_side: Side | None = None
+    closes: tuple[RecordRef, ...] = ()
+    seen: tuple[str, ...] | None = None
 
     @property
     def refs(self) -> tuple[RecordRef, ...]:
@@ -165,11 +181,13 @@ def _parse_decision(line: int, row: Mapping[str, str], fields: Mapping[str, Fiel
     word, _, rest = row["decision"].partition(" ")
     if not word:
         return None
-    other_id = rest.strip()
+    other_id, value = rest.strip(), ""
     word = word.lower()
+    if word == Verdict.VALUE:
+        other_id, value = "", other_id
     if word not in tuple(Verdict) or (other_id and word != Verdict.LINK) or len(other_id.split()) > 1:
         return f"the decision is none of {_WORDS}"
-    decision = Decision(line, row["hubspot_id"], row["stripe_id"], row["field"], Verdict(word), other_id)
+    decision = Decision(line, row["hubspot_id"], row["stripe_id"], row["field"], Verdict(word), other_id, value)
     return _check_line(decision, fields) or decision
 
 
@@ -182,7 +200,12 @@ def _check_line(decision: Decision, fields: Mapping[str, FieldSpec]) -> str:
         (name and name not in fields, "its field is not mapped"),
         (verdict is Verdict.LINK and not decision.other_id, "link needs the id of the record to link with: link ID"),
         (verdict in (Verdict.LINK, *CREATING) and paired, f"{verdict} does not fit: the line names two records"),
-        (verdict.winner and not paired, f"{verdict} does not fit: the line names one record, and no other value"),
+        (
+            verdict in SETTLING and not paired,
+            f"{verdict} does not fit: the line names one record, and no other value",
+        ),
+        (verdict is Verdict.VALUE and not name, "value does not fit: the line names no field"),
+        (verdict is Verdict.VALUE and not decision.value, "value needs the value that is right: value TEXT"),
     )
     found = next((reason for failed, reason in checks if failed), "")
     if not found and verdict.winner and name and not fields[name].direction.reaches(verdict.winner.other):
@@ -199,7 +222,7 @@ def find_contradictions(decisions: Sequence[Decision]) -> list[Problem]:
     winners: dict[tuple[str, str], list[Decision]] = {}
     whole: dict[RecordRef, Decision] = {}
     for decision in decisions:
-        if decision.verdict.winner:
+        if decision.verdict in SETTLING:
             others = winners.setdefault(decision.pair, [])
             problems += [_contradiction(decision, other) for other in others if _contradict(decision, other)][:1]
             others.append(decision)
@@ -216,13 +239,15 @@ def _records_of(decision: Decision) -> tuple[RecordRef, ...]:
 
 
 def _contradict(one: Decision, two: Decision) -> bool:
-    """Return whether both sides are to win in one field; a line without a field is about every field."""
-    return one.verdict is not two.verdict and (one.field == two.field or not one.field or not two.field)
+    """Return whether a field is decided in two ways; a line without a field is about every field."""
+    return (one.verdict, one.value) != (two.verdict, two.value) and (
+        one.field == two.field or not one.field or not two.field
+    )
 
 
 def _go_together(one: Decision, two: Decision) -> bool:
     """Return whether two decisions about one record can both be carried out."""
-    if one.verdict.winner and two.verdict.winner:
+    if one.verdict in SETTLING and two.verdict in SETTLING:
         return True  # about different fields, or reported for the field
     if one.verdict is two.verdict is Verdict.LINK:
         # A contact may have several customers; a customer has one contact.

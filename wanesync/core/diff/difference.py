@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from wanesync.core.diff.settling import is_both_right
 from wanesync.core.diff.value_kinds import ValueKind, classify_values
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import (
@@ -191,6 +192,7 @@ def _pair(context: PlanContext, outcome: Plan, links: list[Link], rules: Rules) 
         and not spec.agree(*_values(contact, customer, spec.name))
         and spec.name not in as_company
         and not _is_filled_in(primary, contact.record, customer.record, spec.name, rules)
+        and not is_both_right(primary.base, spec.name, _values(contact, customer, spec.name))
     }
     if kept:
         note = "held" if held & kept.keys() else ""

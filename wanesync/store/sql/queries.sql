@@ -544,6 +544,16 @@ RETURNING id;
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
     dead_class, run_id, turns FROM jobs WHERE id = :id;
 
+-- name: open_jobs_of_keys
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns FROM jobs WHERE state = 'running' AND key IN (:keys)
+UNION ALL
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns FROM jobs WHERE state = 'ready' AND key IN (:keys)
+UNION ALL
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns FROM jobs WHERE state = 'dead' AND lane IN (:lanes) AND kind IN (:kinds) AND key IN (:keys);
+
 -- name: run_pending
 SELECT COUNT(*) FROM jobs WHERE run_id = :run_id AND run_id <> '' AND state IN ('ready', 'running');
 
@@ -792,10 +802,24 @@ INSERT INTO conflicts (id, link_id, side, record_id, field, kind, value, value_h
 VALUES (:id, :link_id, :side, :record_id, :field, :kind, :value, :value_hash, :now, 0)
 ON CONFLICT (side, record_id, field, value_hash) WHERE closed_ms = 0 DO NOTHING RETURNING id;
 
--- name: list_conflicts
+-- name: find_conflicts
 SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
-WHERE closed_ms = 0 AND side IN (:sides) AND (:kind = '' OR kind = :kind) AND (:field = '' OR field = :field)
+WHERE closed_ms = 0 AND side IN (:sides) AND (:kind = '' OR kind = :kind)
+    AND (:field = '' OR field = :field OR (field > :first_part AND field < :past_parts))
+    AND (:kept_only = 0 OR kind IN (:kept)) AND (:standing_only = 0 OR kind NOT IN (:kept))
+    AND (:everyone = 1 OR record_id IN (:people) OR link_id IN (:people) OR id IN (:people))
+    AND (at_ms < :before_ms OR (at_ms = :before_ms AND id < :before_id))
 ORDER BY at_ms DESC, id DESC LIMIT :limit;
+
+-- name: count_matching_conflicts
+SELECT COUNT(*), COUNT(DISTINCT link_id || ' ' || CASE link_id WHEN '' THEN record_id ELSE '' END) FROM conflicts
+WHERE closed_ms = 0 AND side IN (:sides) AND (:kind = '' OR kind = :kind)
+    AND (:field = '' OR field = :field OR (field > :first_part AND field < :past_parts))
+    AND (:kept_only = 0 OR kind IN (:kept)) AND (:standing_only = 0 OR kind NOT IN (:kept))
+    AND (:everyone = 1 OR record_id IN (:people) OR link_id IN (:people) OR id IN (:people));
+
+-- name: conflict_facets
+SELECT side, field, kind, COUNT(*) FROM conflicts WHERE closed_ms = 0 GROUP BY side, field, kind ORDER BY side, field, kind;
 
 -- name: count_conflicts
 SELECT COUNT(*) FROM conflicts WHERE closed_ms = 0;

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 from wanesync.core.ids import bound
 from wanesync.core.model import Conflict, Deletion, Side
@@ -21,6 +23,60 @@ class ConflictRow:
     at_ms: int
 
 
+class KindGroup(StrEnum):
+    """Which kinds of conflicts are wanted: those in which the two sides differ, or values that lost and are kept."""
+
+    STANDING = "standing"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictFilter:
+    """Which open conflicts are wanted; None, "" and () for any.
+
+    ``field``: a field, with its parts (``name`` stands for ``name/firstname``, too). ``people``: ids of conflicts, of
+    records or of links.
+    """
+
+    side: Side | None = None
+    field: str = ""
+    kind: str = ""
+    group: KindGroup | None = None
+    people: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether every open conflict is wanted."""
+        return self == ConflictFilter()
+
+    def parameters(self) -> dict[str, Value]:
+        """Return the values of the statements that filter."""
+        return {
+            "sides": [self.side] if self.side else [*Side],
+            "kind": self.kind,
+            "field": self.field,
+            "first_part": f"{self.field}/",
+            "past_parts": f"{self.field}0",  # the character behind the slash
+            "kept": KEPT_KINDS,
+            "kept_only": int(self.group is KindGroup.KEPT),
+            "standing_only": int(self.group is KindGroup.STANDING),
+            "everyone": int(not self.people),
+            "people": self.people,
+        }
+
+
+class ConflictFacet(NamedTuple):
+    """How many open conflicts of one field and kind a side has."""
+
+    side: Side
+    field: str
+    kind: str
+    conflicts: int
+
+
+Place = tuple[int, str]
+"""Where a list goes on: time and id of its last conflict."""
+NEWEST: Place = (1 << 62, "")
 ConflictRows = list[ConflictRow]
 KEPT_KINDS = ("policy", "overwritten", "held")
 """Kinds of conflicts in which one value won and the other is kept; in all others the two sides differ."""
@@ -89,8 +145,24 @@ class Conflicts(Table):
 
     def list(self, *, side: Side | None = None, kind: str = "", field: str = "", limit: int = 100) -> ConflictRows:
         """Open conflicts, the newest first; a filter left out selects all."""
-        values: dict[str, Value] = {"sides": [side] if side else [*Side], "kind": kind, "field": field, "limit": limit}
-        return [self._conflict(row) for row in self._session.rows("list_conflicts", **values)]
+        return self.find(ConflictFilter(side, field, kind), limit)
+
+    def find(self, wanted: ConflictFilter, limit: int, before: Place = NEWEST) -> ConflictRows:
+        """Open conflicts that a filter selects and that are older than a place, the newest first."""
+        values = {**wanted.parameters(), "before_ms": before[0], "before_id": before[1], "limit": limit}
+        return [self._conflict(row) for row in self._session.rows("find_conflicts", **values)]
+
+    def count(self, wanted: ConflictFilter) -> tuple[int, int]:
+        """How many open conflicts a filter selects, and of how many people."""
+        conflicts, people = self._session.row("count_matching_conflicts", **wanted.parameters()) or (0, 0)
+        return conflicts, people
+
+    def facets(self) -> Sequence[ConflictFacet]:
+        """How many open conflicts there are, by side, field and kind."""
+        return [
+            ConflictFacet(Side(side), field, kind, count)
+            for side, field, kind, count in self._session.rows("conflict_facets")
+        ]
 
     def _conflict(self, row: Row) -> ConflictRow:
         row_id, link_id, side, record_id, field, kind, blob, at_ms = row

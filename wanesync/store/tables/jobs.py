@@ -555,6 +555,11 @@ class Jobs(Table):
         row = self._session.row("get_job", id=job_id)
         return job_of(row) if row else None
 
+    def open_of_keys(self, keys: Collection[str]) -> list[Job]:
+        """Jobs of some keys that run or are ready, and their dead letters, in this order."""
+        values: dict[str, Value] = {"keys": keys, "lanes": list(Side), "kinds": _KINDS}
+        return [job_of(row) for row in self._session.rows("open_jobs_of_keys", **values)] if keys else []
+
     def run_pending(self, run_id: str) -> int:
         """How many jobs of a reconcile run are ready or running."""
         return self._session.number("run_pending", run_id=run_id)
