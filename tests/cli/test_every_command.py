@@ -53,6 +53,14 @@ LISTS: dict[str, tuple[str, ...]] = {
     "logs --csv": ("logs", "--csv", "--show-values"),
     "conflicts": ("conflicts", "--show-values"),
     "conflicts --json": ("conflicts", "--json", "--show-values"),
+    "conflicts list": ("conflicts", "list", "--show-values"),
+    "conflicts show": ("conflicts", "show", "eve@example.com", "--show-values"),
+    "conflicts resolve": ("conflicts", "resolve", "--all", "--choose", "hubspot", "--dry-run"),
+    "explain": ("explain", "eve@example.com"),
+    "explain --json": ("explain", "eve@example.com", "--json"),
+    "link": ("link",),
+    "link --json": ("link", "--json"),
+    "unlink": ("unlink", SHORT, SHORT, "--dry-run"),
     "webhooks set-aside": ("webhooks", "set-aside"),
     "webhooks set-aside --json": ("webhooks", "set-aside", "--json"),
     "hold list": ("hold", "list", "--show-values"),
@@ -93,7 +101,7 @@ LISTS: dict[str, tuple[str, ...]] = {
     "broker revoke": ("broker", "revoke", SHORT, "--yes", "--dir", "/nonexistent"),
 }
 REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list",
-           "keys rotate", "keys remove", "keys bus", "db roles"}  # fmt: skip
+           "keys rotate", "keys remove", "keys bus", "db roles", "unlink"}  # fmt: skip
 OF_THE_BROKER = {"broker-config", "broker status", "broker rotate", "broker revoke"}
 """Commands that read no configuration of wanesync."""
 REFUSED |= OF_THE_BROKER

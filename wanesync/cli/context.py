@@ -45,6 +45,7 @@ ConfigFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 ShowValues = Annotated[bool, typer.Option("--show-values", help="Show values unmasked; they are personal data.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what it would do, change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 
 

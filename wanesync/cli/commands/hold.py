@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, Yes, open_configured
+from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, DryRun, ShowValues, Yes, open_configured
 from wanesync.cli.operator import find_operator
 from wanesync.cli.reports.differences import make_value_formatter
 from wanesync.core.change_guard import HoldState, show_source
@@ -31,7 +31,6 @@ app = typer.Typer(
 )
 
 Which = Annotated[str, typer.Argument(metavar="ID|all", help="An id from wanesync hold list, or all of them.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what it would do, change nothing.")]
 
 
 @app.command("list")
