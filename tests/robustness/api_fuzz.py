@@ -7,11 +7,14 @@ version. The application is the real one on a SQLite database with a few of ever
 
 from __future__ import annotations
 
+import argparse
 import random
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import SkipTest
 
@@ -31,6 +34,15 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+
+from tests.ops.test_holds import hold_people
+from tests.support.admin import CHEAP, CONFIG, build_site
+from wanesync.admin.api.openapi import build_document
+from wanesync.admin.services import AdminServices
+from wanesync.core.model import Side
+from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.ops.access.tokens import create_token
+from wanesync.store import Store, make_key, open_store
 
 CHECKS = [
     not_a_server_error,
@@ -77,21 +89,21 @@ def fuzz(target: Target, examples: int, start: int = 0) -> Findings:
     for result in description.get_all_operations():
         operation = _accept(result)
         for mode in MODES:
-            _try(operation, mode, _Sender(target, found, random.Random(start)), examples, start)
+            _try(operation, mode, _Sender(target, found, mode, random.Random(start)), examples, start)
     return found
 
 
 class _Sender:
     """Sends the requests of one operation and checks the answers."""
 
-    def __init__(self, target: Target, found: Findings, chance: random.Random) -> None:
-        self._target, self._found, self._chance = target, found, chance
+    def __init__(self, target: Target, found: Findings, mode: GenerationMode, chance: random.Random) -> None:
+        self._target, self._found, self._mode, self._chance = target, found, mode, chance
 
     def send(self, case: Case[Any]) -> None:
         """Send one request."""
         known = self._target.known
         for name in case.path_parameters or ():
-            if name in known and self._chance.random() < REAL_SHARE:
+            if self._mode is GenerationMode.POSITIVE and name in known and self._chance.random() < REAL_SHARE:
                 case.path_parameters[name] = self._chance.choice(known[name])
         label, headers = case.operation.label, self._target.headers
         answer = case.call(headers=headers)
@@ -125,3 +137,43 @@ def _try(operation: Operation, mode: GenerationMode, sender: _Sender, examples: 
     # An operation without parameters cannot be called wrongly.
     with suppress(Unsatisfiable, SkipTest):
         run()
+
+
+def seed_database(store: Store) -> dict[str, list[str]]:
+    """Store a few of what operators look at; parameter of a path -> its values."""
+    hold_id = hold_people(store, 3)
+    return {"hold_id": [hold_id, "all"], "side": list(Side), "field": ["phone", "city"]}
+
+
+@contextmanager
+def open_target() -> Iterator[Target]:
+    """The application on a new database, with the token of an admin."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="wanesync-fuzz-"))
+        store = stack.enter_context(closing(open_store(f"sqlite:{folder}/admin.db", [make_key("k001")], migrate=True)))
+        site = build_site(AdminServices(store, CONFIG, passwords=CHEAP))
+        _, token = create_token(store, SYSTEM, "fuzz", OperatorRole.ADMIN, 1)
+        known = seed_database(store)
+        yield Target(site.app, build_document(site.app), {"Authorization": f"Bearer {token}"}, known)
+
+
+def main() -> int:
+    """Try the whole API and print what was found; 1 if any answer was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--examples", type=int, default=300, help="requests of each mode to each operation")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with open_target() as target:
+        found = fuzz(target, options.examples, options.seed)
+    lines = [
+        f"{label:60} " + "  ".join(f"{status}: {count}" for status, count in sorted(statuses.items()))
+        for label, statuses in sorted(found.answers.items())
+    ]
+    lines += [f"\n{label}: {check}\n{text}" for (label, check), text in found.wrong.items()]
+    lines.append(f"\n{found.requests} requests to {len(found.answers)} operations, {len(found.wrong)} findings\n")
+    sys.stdout.write("\n".join(lines))
+    return 1 if found.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

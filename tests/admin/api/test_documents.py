@@ -44,7 +44,7 @@ def test_every_answer_has_a_schema_and_an_example(document: dict[str, Any]) -> N
         for method, path, operation in operations(document)
         for status, answer in operation["responses"].items()
         for media_type, content in answer.get("content", {}).items()
-        if "json" in media_type and not (content.get("schema") and "example" in content)
+        if media_type.endswith(("/json", "+json")) and not (content.get("schema") and "example" in content)
     ]
     assert bare == []
 
