@@ -58,6 +58,9 @@ TEXTS = {
     "log_lines": {"id", "event", "logger", "process", "side", "record_id", "correlation_id"},
     "figures": {"name", "labels"},
     "api_answers": {"id", "request_hash", "answer"},
+    "job_attempts": {"job_id", "outcome", "code", "reason"},
+    "bulk_runs": {"id", "action", "state", "selection", "operator", "via", "after_id", "owner", "ended_by"},
+    "bulk_run_jobs": {"run_id", "job_id", "outcome"},
 }  # fmt: skip
 """Table -> its columns of plain text: ids, codes, names of fields, reasons made of codes, keyed hashes.
 

@@ -59,6 +59,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     },
     "Steer": {
         "retry": Entry("retry", "retry", "Retry dead letters: by id, class, side, kind or time, or all."),
+        "discard": Entry("retry", "discard", "Close dead letters without another attempt."),
         "pause": Entry("pause", "pause", "Stop a side, both sides, or the changes of one field."),
         "resume": Entry("pause", "resume", "Resume a side, both sides, or the changes of one field."),
         "link": Entry("link", "link", "Link a contact and a customer, or list records that several match."),

@@ -25,6 +25,7 @@ EXAMPLES = {
     "status": "wanesync status --watch",
     "jobs": "wanesync jobs --dead --side stripe --since 1d",
     "retry": "wanesync retry --class validation --dry-run",
+    "discard": "wanesync discard --class gone --until 30d --dry-run",
     "conflicts": "wanesync conflicts --show-values",
     "conflicts list": "wanesync conflicts list --field phone --only standing",
     "conflicts show": "wanesync conflicts show cus_NffrFeUfNV2Hib --show-values",

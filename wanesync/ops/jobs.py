@@ -1,32 +1,17 @@
-"""The queue as an operator reads it: what waits and runs, and what was given up."""
+"""How many jobs wait and run, by lane, kind and priority."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wanesync.core.jobs import JobKind
+    from wanesync.core.model import Side
     from wanesync.store.database import Store
-    from wanesync.store.tables.jobs import DeadLetter, Depth, JobFilter
+    from wanesync.store.tables.jobs import Depth
 
 
-@dataclass(frozen=True, slots=True)
-class JobList:
-    """Waiting and running jobs by lane, kind and priority, the newest dead letters, and the time of the reading."""
-
-    depth: Sequence[Depth]
-    dead: Sequence[DeadLetter]
-    now_ms: int
-
-
-def list_jobs(store: Store, which: JobFilter, limit: int) -> JobList:
-    """Read the queue and the newest ``limit`` dead letters at one moment.
-
-    A class or a time in ``which`` filters the dead letters only.
-    """
+def list_jobs(store: Store, side: Side | None = None, kind: JobKind | None = None) -> list[Depth]:
+    """Count ready and running jobs by lane, kind and priority, of one side or kind or of all."""
     with store.reading() as tx:
-        depth = [
-            row for row in tx.jobs.depth() if which.lane in (None, row["lane"]) and which.kind in (None, row["kind"])
-        ]
-        return JobList(depth, tx.jobs.dead_letters(which, limit), tx.now_ms)
+        return [row for row in tx.jobs.depth() if side in (None, row["lane"]) and kind in (None, row["kind"])]

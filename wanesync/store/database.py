@@ -34,12 +34,14 @@ from wanesync.store.tables.access import Guesses, OneTimeLinks, Sessions, Tokens
 from wanesync.store.tables.alerts import AlertDeliveries, Alerts
 from wanesync.store.tables.api_answers import ApiAnswers
 from wanesync.store.tables.audit import Audit
+from wanesync.store.tables.bulk_runs import BulkRuns
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
 from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected
 from wanesync.store.tables.figures import Figures
 from wanesync.store.tables.future_times import FutureTimes
 from wanesync.store.tables.holds import Holds
+from wanesync.store.tables.job_lists import JobLists
 from wanesync.store.tables.jobs import Jobs
 from wanesync.store.tables.journal import Journal
 from wanesync.store.tables.links import Links
@@ -94,6 +96,7 @@ class Tx:
     alerts = _TableOf(Alerts)
     api_answers = _TableOf(ApiAnswers)
     audit = _TableOf(Audit)
+    bulk_runs = _TableOf(BulkRuns)
     conflicts = _TableOf(Conflicts)
     erasure = _TableOf(Erasure)
     events = _TableOf(Events)
@@ -101,6 +104,7 @@ class Tx:
     figures = _TableOf(Figures)
     future_times = _TableOf(FutureTimes)
     holds = _TableOf(Holds)
+    job_lists = _TableOf(JobLists)
     jobs = _TableOf(Jobs)
     journal = _TableOf(Journal)
     links = _TableOf(Links)

@@ -348,6 +348,12 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(delete=ANY),
         admin=_allow(insert=ANY, update=_columns("began_ms", "status", "answer"), delete=ANY),
     ),
+    "job_attempts": _table(doors=None, workers=_allow(insert=ANY, delete=ANY), admin=_allow(delete=ANY)),
+    # Operators' runs: a worker only removes what is too old.
+    "bulk_runs": _table(
+        doors=None, workers=_allow(delete=ANY), admin=_allow(insert=ANY, update=_columns("-id", "-action"), delete=ANY)
+    ),
+    "bulk_run_jobs": _table(doors=None, workers=_allow(delete=ANY), admin=_allow(insert=ANY, delete=ANY)),
 }
 """Table -> role -> what it may do. ``migrate`` owns every table and is not in it."""
 

@@ -347,7 +347,7 @@ UNION ALL SELECT 'runs' WHERE EXISTS (
     SELECT 1 FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' AND rescues >= 2);
 
 -- name: claim_jobs
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND kind = :kind AND state = 'ready' AND due_ms <= :now AND priority >= :least
@@ -361,7 +361,7 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
 
 -- As claim_jobs; an equal priority lets the walk begin at the arrival.
 -- name: claim_fresh_jobs
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND kind = :kind AND state = 'ready' AND due_ms <= :now AND priority = :priority
@@ -374,7 +374,7 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
     dead_class, run_id, turns;
 
 -- name: claim_suspect
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
@@ -389,7 +389,7 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
 
 -- The job that has been due longest: one that made the last probe fail is due again only now.
 -- name: claim_probe
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND due_ms > -1 AND kind IN (:kinds) AND rescues < 2 AND (
@@ -1731,3 +1731,178 @@ ORDER BY began_ms LIMIT 1 OFFSET :skip;
 
 -- name: drop_api_answers
 DELETE FROM api_answers WHERE began_ms > :after AND began_ms <= :upto RETURNING 1;
+
+-- the queue as operators see and steer it: lists, one job, failed attempts, bulk runs
+
+-- lane || and kind || as in dead_jobs.
+-- name: dead_page
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs
+WHERE state = 'dead' AND ended_ms >= :since_ms AND ended_ms <= :until_ms AND (ended_ms < :at_ms OR (ended_ms = :at_ms AND id < :id))
+AND lane || '' IN (:lanes) AND kind || '' IN (:kinds) AND (:dead_class = '' OR dead_class || '' = :dead_class)
+AND (:reason = '' OR lower(reason) LIKE :reason ESCAPE '!') ORDER BY ended_ms DESC, id DESC LIMIT :limit;
+
+-- name: discarded_page
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs
+WHERE state = 'done' AND waits_for = 'discarded' AND ended_ms >= :since_ms AND ended_ms <= :until_ms
+AND (ended_ms < :at_ms OR (ended_ms = :at_ms AND id < :id))
+AND lane || '' IN (:lanes) AND kind || '' IN (:kinds) AND (:dead_class = '' OR dead_class || '' = :dead_class)
+AND (:reason = '' OR lower(reason) LIKE :reason ESCAPE '!') ORDER BY ended_ms DESC, id DESC LIMIT :limit;
+
+-- name: done_page
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs
+WHERE lane = :lane AND kind = :kind AND state = 'done' AND waits_for || '' <> 'discarded' AND ended_ms >= :since_ms
+AND ended_ms <= :until_ms AND (ended_ms < :at_ms OR (ended_ms = :at_ms AND id < :id))
+AND (:reason = '' OR lower(reason) LIKE :reason ESCAPE '!') ORDER BY ended_ms DESC, id DESC LIMIT :limit;
+
+-- name: ready_page
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs
+WHERE lane = :lane AND state = 'ready' AND due_ms > -1 AND due_ms >= :due_from_ms AND due_ms <= :due_to_ms
+AND (due_ms > :at_ms OR (due_ms = :at_ms AND id > :id)) AND attempts >= :least AND attempts <= :most
+AND kind || '' IN (:kinds) AND arrived_ms >= :since_ms AND arrived_ms <= :until_ms
+AND (:waits_for = '' OR waits_for || '' = :waits_for) AND (:reason = '' OR lower(reason) LIKE :reason ESCAPE '!') ORDER BY due_ms, id LIMIT :limit;
+
+-- name: running_jobs
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs WHERE state = 'running' ORDER BY key, kind, lane LIMIT :limit;
+
+-- name: unfinished_jobs_of_keys
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs WHERE key IN (:keys) AND state = 'ready'
+UNION ALL SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs WHERE key IN (:keys) AND state = 'running'
+UNION ALL SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs WHERE lane IN (:lanes) AND kind IN (:kinds) AND key IN (:keys) AND state = 'dead'
+ORDER BY id;
+
+-- name: listed_jobs
+SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,
+    dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs WHERE id IN (:ids) ORDER BY id;
+
+-- One row for each combination of values, of the newest rows only; waits: 1 for a job that is not due.
+-- name: ready_values
+SELECT lane, kind, waits_for, reason, CASE WHEN attempts > 0 THEN 'retrying' WHEN due_ms <= :now THEN 'due' ELSE 'waiting' END,
+    CASE WHEN arrived_ms >= :age_1 THEN 0 WHEN arrived_ms >= :age_2 THEN 1 WHEN arrived_ms >= :age_3 THEN 2
+        WHEN arrived_ms >= :age_4 THEN 3 ELSE 4 END, COUNT(*)
+FROM (SELECT lane, kind, waits_for, reason, attempts, due_ms, arrived_ms FROM jobs
+    WHERE state = 'ready' AND due_ms > -1 LIMIT :limit) AS some_jobs
+GROUP BY 1, 2, 3, 4, 5, 6;
+
+-- name: dead_values
+SELECT lane, kind, dead_class, reason, 'dead',
+    CASE WHEN ended_ms >= :age_1 THEN 0 WHEN ended_ms >= :age_2 THEN 1 WHEN ended_ms >= :age_3 THEN 2
+        WHEN ended_ms >= :age_4 THEN 3 ELSE 4 END, COUNT(*)
+FROM (SELECT lane, kind, dead_class, reason, ended_ms FROM jobs
+    WHERE state = 'dead' AND ended_ms > 0 ORDER BY ended_ms DESC LIMIT :limit) AS some_jobs
+GROUP BY 1, 2, 3, 4, 5, 6;
+
+-- name: discarded_values
+SELECT lane, kind, dead_class, reason, 'discarded',
+    CASE WHEN ended_ms >= :age_1 THEN 0 WHEN ended_ms >= :age_2 THEN 1 WHEN ended_ms >= :age_3 THEN 2
+        WHEN ended_ms >= :age_4 THEN 3 ELSE 4 END, COUNT(*)
+FROM (SELECT lane, kind, dead_class, reason, ended_ms FROM jobs
+    WHERE state = 'done' AND waits_for = 'discarded' ORDER BY ended_ms DESC LIMIT :limit) AS some_jobs
+GROUP BY 1, 2, 3, 4, 5, 6;
+
+-- name: count_dead_matching
+SELECT dead_class, COUNT(*) FROM jobs
+WHERE state = 'dead' AND ended_ms >= :since_ms AND ended_ms <= :until_ms
+AND lane || '' IN (:lanes) AND kind || '' IN (:kinds) AND (:dead_class = '' OR dead_class || '' = :dead_class)
+AND (:reason = '' OR lower(reason) LIKE :reason ESCAPE '!') GROUP BY dead_class ORDER BY dead_class;
+
+-- name: dead_slice
+SELECT id, ended_ms FROM jobs
+WHERE state = 'dead' AND ended_ms >= :since_ms AND ended_ms <= :until_ms AND (ended_ms > :at_ms OR (ended_ms = :at_ms AND id > :id))
+AND lane || '' IN (:lanes) AND kind || '' IN (:kinds) AND (:dead_class = '' OR dead_class || '' = :dead_class)
+AND (:reason = '' OR lower(reason) LIKE :reason ESCAPE '!') ORDER BY ended_ms, id LIMIT :limit;
+
+-- What is unanswered is not closed: it may have taken effect, and has to be settled (docs/correctness.md#discarded-jobs).
+-- name: discard_jobs
+UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now, waits_for = 'discarded'
+WHERE id IN (:ids) AND state || '' = 'dead' AND (kind <> 'write' OR (
+    SELECT COUNT(*) FROM pending_writes w WHERE w.link_key = jobs.key AND w.side = jobs.lane AND w.result = '') < 1)
+RETURNING id;
+
+-- name: add_job_attempt
+INSERT INTO job_attempts (job_id, at_ms, attempt, outcome, code, reason)
+VALUES (:job_id, :now, :attempt, :outcome, :code, :reason) ON CONFLICT DO NOTHING;
+
+-- name: attempts_of_job
+SELECT at_ms, attempt, outcome, code, reason FROM job_attempts WHERE job_id = :job_id ORDER BY at_ms DESC, attempt DESC LIMIT :limit;
+
+-- name: add_bulk_run
+INSERT INTO bulk_runs (id, action, state, selection, operator, via, total, changed, kept, until_ms, after_ms, after_id,
+    owner, lease_ms, created_ms, ended_ms, ended_by)
+VALUES (:id, :action, 'running', :selection, :operator, :via, :total, 0, 0, :until_ms, 0, '', :owner, :lease_ms, :now, 0, '')
+ON CONFLICT (id) DO NOTHING RETURNING id;
+
+-- name: get_bulk_run
+SELECT id, action, state, selection, operator, via, total, changed, kept, until_ms, after_ms, after_id, owner, lease_ms,
+    created_ms, ended_ms, ended_by FROM bulk_runs WHERE id = :id;
+
+-- name: lock_bulk_run
+SELECT id, action, state, selection, operator, via, total, changed, kept, until_ms, after_ms, after_id, owner, lease_ms,
+    created_ms, ended_ms, ended_by FROM bulk_runs WHERE id = :id /* lock */;
+
+-- name: list_bulk_runs
+SELECT id, action, state, selection, operator, via, total, changed, kept, until_ms, after_ms, after_id, owner, lease_ms,
+    created_ms, ended_ms, ended_by FROM bulk_runs
+WHERE created_ms < :at_ms OR (created_ms = :at_ms AND id < :id) ORDER BY created_ms DESC, id DESC LIMIT :limit;
+
+-- A lease in the future beyond its longest duration is none (docs/correctness.md#clocks).
+-- name: free_bulk_runs
+SELECT id FROM bulk_runs
+WHERE state = 'running' AND (owner = '' OR owner = :owner OR lease_ms <= :now OR lease_ms > :ahead_ms)
+ORDER BY created_ms, id LIMIT :limit;
+
+-- name: take_bulk_run
+UPDATE bulk_runs SET owner = :owner, lease_ms = :lease_ms
+WHERE id = :id AND state = 'running' AND (owner = '' OR owner = :owner OR lease_ms <= :now OR lease_ms > :ahead_ms)
+RETURNING id;
+
+-- name: move_bulk_run
+UPDATE bulk_runs SET changed = changed + :changed, kept = kept + :kept, after_ms = :after_ms, after_id = :after_id,
+    lease_ms = :lease_ms WHERE id = :id;
+
+-- name: end_bulk_run
+UPDATE bulk_runs SET state = :state, ended_ms = :now, ended_by = :ended_by, owner = '', lease_ms = 0
+WHERE id = :id AND state = 'running' RETURNING id;
+
+-- name: release_bulk_runs
+UPDATE bulk_runs SET owner = '', lease_ms = 0 WHERE state = 'running' AND owner = :owner;
+
+-- name: add_bulk_run_job
+INSERT INTO bulk_run_jobs (run_id, job_id, outcome, at_ms) VALUES (:run_id, :job_id, :outcome, :now)
+ON CONFLICT (run_id, job_id) DO NOTHING;
+
+-- name: handled_by_bulk_run
+SELECT job_id FROM bulk_run_jobs WHERE run_id = :run_id AND job_id IN (:ids);
+
+-- name: bulk_runs_of_job
+SELECT b.run_id, b.outcome, b.at_ms, r.operator, r.via FROM bulk_run_jobs b LEFT JOIN bulk_runs r ON r.id = b.run_id
+WHERE b.job_id = :job_id ORDER BY b.at_ms, b.run_id;
+
+-- name: states_of_bulk_run
+SELECT b.outcome, j.state, COUNT(*) FROM bulk_run_jobs b LEFT JOIN jobs j ON j.id = b.job_id
+WHERE b.run_id = :run_id GROUP BY b.outcome, j.state;
+
+-- name: job_attempts_bound
+SELECT at_ms FROM job_attempts WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_job_attempts
+DELETE FROM job_attempts WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
+-- name: bulk_run_jobs_bound
+SELECT at_ms FROM bulk_run_jobs WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_bulk_run_jobs
+DELETE FROM bulk_run_jobs WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
+-- name: bulk_runs_bound
+SELECT created_ms FROM bulk_runs WHERE created_ms > :after AND created_ms < :before_ms ORDER BY created_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_bulk_runs
+DELETE FROM bulk_runs WHERE created_ms > :after AND created_ms <= :upto AND state <> 'running' RETURNING 1;

@@ -131,7 +131,9 @@ CREATE TABLE jobs (
     run_id TEXT NOT NULL,
     turns INTEGER NOT NULL,
     superseded INTEGER NOT NULL CHECK (superseded IN (0, 1)),
-    ended_ms BIGINT NOT NULL
+    ended_ms BIGINT NOT NULL,
+    -- When it was claimed last; 0: never.
+    claimed_ms BIGINT NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX jobs_ready ON jobs (key, kind, lane) WHERE state = 'ready';
 CREATE UNIQUE INDEX jobs_running ON jobs (key, kind, lane) WHERE state = 'running';
@@ -149,6 +151,8 @@ CREATE INDEX jobs_dead_when ON jobs (ended_ms, id) WHERE state = 'dead';
 -- Covers every count of ended jobs. SQLite uses an index alone only if it holds the column of its condition too.
 CREATE INDEX jobs_done ON jobs (lane, kind, ended_ms, superseded, attempts, state) WHERE state = 'done';
 CREATE INDEX jobs_run ON jobs (run_id) WHERE run_id <> '' AND state IN ('ready', 'running');
+-- Dead letters that an operator closed without another attempt.
+CREATE INDEX jobs_discarded ON jobs (ended_ms, id) WHERE state = 'done' AND waits_for = 'discarded';
 
 CREATE TABLE processes (
     name TEXT NOT NULL PRIMARY KEY,
@@ -568,3 +572,51 @@ CREATE TABLE api_answers (
     answer TEXT NOT NULL
 );
 CREATE INDEX api_answers_began ON api_answers (began_ms);
+
+-- the queue as operators see and steer it
+
+-- Failed attempts and crashes of jobs. outcome: retry, dead or crash; code: what the job waited for then, or its class.
+CREATE TABLE job_attempts (
+    job_id TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    attempt INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    code TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (job_id, at_ms, attempt)
+);
+CREATE INDEX job_attempts_at ON job_attempts (at_ms);
+
+-- Dead letters that are retried or discarded together, in slices: those given up at until_ms or before, in the order of
+-- (ended_ms, id), of which those up to (after_ms, after_id) are done with.
+CREATE TABLE bulk_runs (
+    id TEXT NOT NULL PRIMARY KEY,
+    action TEXT NOT NULL CHECK (action IN ('retry', 'discard')),
+    state TEXT NOT NULL CHECK (state IN ('running', 'done', 'cancelled')),
+    selection TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    via TEXT NOT NULL,
+    total BIGINT NOT NULL,
+    changed BIGINT NOT NULL,
+    kept BIGINT NOT NULL,
+    until_ms BIGINT NOT NULL,
+    after_ms BIGINT NOT NULL,
+    after_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    lease_ms BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    ended_ms BIGINT NOT NULL,
+    ended_by TEXT NOT NULL
+);
+CREATE INDEX bulk_runs_open ON bulk_runs (created_ms) WHERE state = 'running';
+CREATE INDEX bulk_runs_when ON bulk_runs (created_ms, id);
+
+CREATE TABLE bulk_run_jobs (
+    run_id TEXT NOT NULL,
+    job_id TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (run_id, job_id)
+);
+CREATE INDEX bulk_run_jobs_job ON bulk_run_jobs (job_id);
+CREATE INDEX bulk_run_jobs_at ON bulk_run_jobs (at_ms);

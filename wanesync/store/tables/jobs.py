@@ -334,6 +334,8 @@ class Jobs(Table):
         Raises LeaseLost.
         """
         self._make_ready(job, due_ms, (waits_for, reason), attempts=int(count), fixed=fixed)
+        if count:
+            self._note_attempt(job, "retry", waits_for, reason)
         ending = Ending.RETRY if count else Ending.WAIT
         self._session.job_reports.append(JobReport(job.id, job.lane, job.kind, ending, waits_for, reason))
 
@@ -347,6 +349,7 @@ class Jobs(Table):
             "mark_job_dead", id=job.id, token=job.token, dead_class=dead_class, reason=reason, now=now_ms
         ):
             raise _lost(job)
+        self._note_attempt(job, "dead", dead_class, reason)
         self._session.job_reports.append(JobReport(job.id, job.lane, job.kind, Ending.DEAD, dead_class, reason))
 
     def release(self, owner: str, keep: Collection[str] = ()) -> int:
@@ -380,11 +383,19 @@ class Jobs(Table):
             else:
                 # What it waited for before it was claimed is over.
                 self._make_ready(job, self._session.now_ms, (WaitCode.NONE, ""), attempts=0, fixed=False, rescues=1)
+            crash = "its process ended without giving it back"
+            self._note_attempt(job, "crash", DeadClass.POISON if verdict else WaitCode.NONE, crash)
             self._session.rows("drop_locks", tokens=[job.token])
             after = self.get(job.id)
             if after:
                 requeued.append(after)
         return requeued
+
+    def _note_attempt(self, job: Job, outcome: str, code: str, reason: str) -> None:
+        """Keep what came of a claim that counts: the page of the job shows each (docs/operating.md#dead-letters)."""
+        attempt = (job.rescues if outcome == "crash" else job.attempts) + 1
+        values: dict[str, Value] = {"job_id": job.id, "attempt": attempt, "outcome": outcome, "code": code}
+        self._session.defer("add_job_attempt", now=self._session.now_ms, reason=reason, **values)
 
     def _make_ready(  # noqa: PLR0913 - the columns it sets
         self, job: Job, due_ms: int, wait: tuple[str, str], *, attempts: int, fixed: bool, rescues: int = 0
@@ -525,28 +536,44 @@ class Jobs(Table):
         Each keeps its priority, behind the jobs that wait with the same one. Of several dead jobs of one key the
         newest is revived; a second call closes the others.
         """
+        return len(self.retry_each(ids))
+
+    def retry_each(self, ids: Collection[str]) -> set[str]:
+        """``retry``: the ids of the jobs that are no dead letters any more."""
         found = self._dead_ids(ids)
         if not found:
-            return 0
+            return set()
         self._session.lanes_to_wake.update(Side)
         try:
             with self._session.savepoint():
                 return self._revive(found)
         except ConstraintViolated:
             # Another transaction queued a job of one of the keys in between: one at a time, the others still revive.
-            return sum(self._revive_alone(job_id) for job_id in sorted(found))
+            return {done for job_id in sorted(found) for done in self._revive_alone(job_id)}
 
-    def _revive(self, ids: Collection[str]) -> int:
+    def _revive(self, ids: Collection[str]) -> set[str]:
         now_ms = self._session.now_ms
         revived = self._session.rows("revive_jobs", ids=ids, now=now_ms)
-        return len(revived) + len(self._session.rows("supersede_revived", ids=ids, now=now_ms))
+        return {row[0] for row in (*revived, *self._session.rows("supersede_revived", ids=ids, now=now_ms))}
 
-    def _revive_alone(self, job_id: str) -> int:
+    def _revive_alone(self, job_id: str) -> set[str]:
         try:
             with self._session.savepoint():
                 return self._revive([job_id])
         except ConstraintViolated:
-            return len(self._session.rows("supersede_revived", ids=[job_id], now=self._session.now_ms))
+            return {row[0] for row in self._session.rows("supersede_revived", ids=[job_id], now=self._session.now_ms)}
+
+    def discard(self, ids: Collection[str]) -> set[str]:
+        """Closes dead jobs without another attempt, but those with a write that has no answer; the ids of the closed.
+
+        See docs/correctness.md#discarded-jobs.
+        """
+        found = self._dead_ids(ids)
+        return (
+            {row[0] for row in self._session.rows("discard_jobs", ids=found, now=self._session.now_ms)}
+            if found
+            else set()
+        )
 
     # -- single jobs and runs
 

@@ -23,8 +23,9 @@ DAY_MS = 86_400_000
 class RetentionPolicy:
     """How many days finished rows are kept.
 
-    In order: the key of an event, its payload, elements set aside, done jobs, pending writes with a result (and counted
-    overwrites), closed conflicts, the journal, log lines, figures by minute and by hour, alerts and their deliveries.
+    In order: the key of an event (and failed attempts of jobs), its payload, elements set aside, done jobs, pending
+    writes with a result (and counted overwrites), closed conflicts, the journal (and bulk runs), log lines, figures by
+    minute and by hour, alerts and their deliveries.
     """
 
     event_days: int = 35
@@ -108,6 +109,9 @@ class Retention(Table):
             RetentionRule("journal", "journal_bound", "drop_journal", self._before(policy.journal_days)),
             RetentionRule("log lines", "log_lines_bound", "drop_log_lines", self._before(policy.log_days)),
             RetentionRule("API answers", "api_answers_bound", "drop_api_answers", self._before(ANSWER_DAYS)),
+            RetentionRule("failed attempts", "job_attempts_bound", "drop_job_attempts", events_ms),
+            RetentionRule("jobs of bulk runs", "bulk_run_jobs_bound", "drop_bulk_run_jobs", events_ms),
+            RetentionRule("bulk runs", "bulk_runs_bound", "drop_bulk_runs", self._before(policy.journal_days)),
             self._figures("figures by minute", MINUTE_MS, policy.minute_figure_days),
             self._figures("figures by hour", HOUR_MS, policy.hour_figure_days),
             *self._alerts(policy),
