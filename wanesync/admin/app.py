@@ -16,6 +16,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from wanesync.admin import api, pages
 from wanesync.admin.errors import CatchErrors, handle
+from wanesync.admin.live_services import make_live, running_live
 from wanesync.admin.rendering import ASSETS, NavEntry, find_asset
 from wanesync.admin.security.gate import Gate
 from wanesync.admin.security.headers import SecurityHeaders
@@ -44,8 +45,10 @@ def build_admin_app(services: AdminServices) -> FastAPI:
         ],
         exception_handlers=dict.fromkeys((HTTPException, RequestValidationError, WanesyncError, CallError), handle),
         redirect_slashes=False,
+        lifespan=running_live,
     )
     app.state.services = services
+    app.state.live = make_live(services)
     nav: list[NavEntry] = []
     for module in _list_modules(pages):
         app.include_router(module.router)

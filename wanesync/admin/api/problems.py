@@ -18,9 +18,11 @@ from starlette.responses import Response
 from wanesync.admin.api.cursors import InvalidCursor
 from wanesync.admin.api.idempotency import KeyInUse, KeyReused
 from wanesync.admin.api.models import ApiModel
+from wanesync.admin.live import TooManyListeners
 from wanesync.core.errors import (
     CallError,
     ConfigError,
+    ConfirmationNeeded,
     DatabaseRefused,
     DatabaseUnavailable,
     GuardError,
@@ -83,9 +85,11 @@ _FAILED = ProblemKind("failed", 500, "The request failed")
 KINDS: Mapping[type[Exception], ProblemKind] = {
     NotSignedIn: ProblemKind("unauthorized", 401, "No valid token"),
     NotAllowed: ProblemKind("forbidden", 403, "Not allowed"),
+    TooManyListeners: ProblemKind("too-many-live-pages", 429, "Too many live pages"),
     TooManyGuesses: ProblemKind("too-many-requests", 429, "Too many attempts"),
     NotFound: ProblemKind("not-found", 404, "Not found"),
     ConfigError: _INVALID,
+    ConfirmationNeeded: ProblemKind("confirmation-needed", 409, "A second confirmation is needed"),
     RequestValidationError: _INVALID,
     InvalidCursor: ProblemKind("invalid-cursor", 422, "The cursor is not one of this list"),
     KeyReused: ProblemKind("idempotency-key-reused", 422, "The Idempotency-Key belongs to another request"),

@@ -22,10 +22,13 @@ from wanesync.core.errors import NotAllowed, NotSignedIn, WanesyncError
 from wanesync.core.operators import Via
 from wanesync.ops.access.logins import find_session
 from wanesync.ops.access.tokens import find_token
+from wanesync.store.tables.access import SessionRow
 
 OPEN = frozenset({"/login", "/setup", "/password", "/healthz"})
 """Paths that need nobody to be signed in, besides the assets: each has a check of its own, or shows nothing."""
 API = "/api/"
+LIVE = "/live"
+"""The end of the addresses of streams, which browsers open by themselves."""
 
 
 class Gate:
@@ -76,11 +79,16 @@ class Gate:
             known = find_token(services.store, token.strip()) if scheme.lower() == "bearer" else None
             return SignOn(Visitor(known.name, known.role, Via.API) if known else None)
         secret = cookies.read_session(services, request)
-        session = find_session(services.store, secret, services.access.limits) if secret else None
+        session = self._find_session(request, secret) if secret else None
         visitor = None
         if session is not None and session.role is not None:
             visitor = Visitor(session.user, session.role, Via.PAGE, csrf.make_token(secret), session.id)
         return sign_on(services, request, visitor)
+
+    def _find_session(self, request: Request, secret: str) -> SessionRow | None:
+        # A page that refreshes itself does not keep the session of an operator who has left.
+        is_use = not request.url.path.endswith(LIVE)
+        return find_session(self._services.store, secret, self._services.access.limits, is_use=is_use)
 
     def _turn_away(self, request: Request) -> Response:
         """Return the log-in page for a browser, and 401 for a program."""

@@ -49,16 +49,26 @@ def begin_session(tx: Tx, user: str, limits: SessionLimits) -> str:
     return secret
 
 
-def find_session(store: Store, secret: str, limits: SessionLimits) -> SessionRow | None:
-    """Return the session of a cookie if it has not ended, and note its use; None otherwise."""
+def find_session(store: Store, secret: str, limits: SessionLimits, *, is_use: bool = True) -> SessionRow | None:
+    """Return the session of a cookie if it has not ended, None otherwise; unless it is no use, note that it is used."""
     session_id = hash_secret(secret)
     found = store.read(lambda tx: tx.admin_sessions.get(session_id))
     now = store.now_ms()
-    if found is None or now - found.seen_ms > limits.idle_ms or now - found.created_ms > limits.absolute_ms:
+    if found is None or _has_ended(found, now, limits):
         return None
-    if now - found.seen_ms > min(TOUCH_MS, limits.idle_ms // 4):
+    if is_use and now - found.seen_ms > min(TOUCH_MS, limits.idle_ms // 4):
         store.run(lambda tx: tx.admin_sessions.touch(session_id))
     return found
+
+
+def is_session_open(store: Store, session_id: str, limits: SessionLimits) -> bool:
+    """Return whether a session has not ended; looking is no use of it."""
+    found = store.read(lambda tx: tx.admin_sessions.get(session_id))
+    return found is not None and not _has_ended(found, store.now_ms(), limits)
+
+
+def _has_ended(session: SessionRow, now_ms: int, limits: SessionLimits) -> bool:
+    return now_ms - session.seen_ms > limits.idle_ms or now_ms - session.created_ms > limits.absolute_ms
 
 
 def list_sessions(store: Store, user: str) -> list[SessionRow]:

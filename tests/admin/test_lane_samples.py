@@ -1,0 +1,33 @@
+"""Samples of the lanes, and the small charts made of them."""
+
+from __future__ import annotations
+
+from tests.support.store_fixtures import Clock
+from wanesync.admin.lane_samples import MIN_GAP_MS, SPAN_MS, LaneSamples, draw_points
+from wanesync.core.jobs import JobKind, JobRequest, Priority
+from wanesync.core.model import Side
+from wanesync.store import Store
+
+
+def test_size_and_age_of_a_lane_are_kept_for_five_minutes(store: Store, clock: Clock) -> None:
+    samples = LaneSamples()
+    samples.take(store)
+    store.run(lambda tx: tx.jobs.put_many([JobRequest(Side.STRIPE, JobKind.READ, "cus_1", Priority.LIVE)]))
+    clock.advance(4_000)
+    samples.take(store)
+    samples.take(store)
+    found = samples.of("stripe")
+    assert [(sample.size, sample.oldest_s) for sample in found] == [(0, 0.0), (1, 4.0)], "two at one time are one"
+    assert [sample.size for sample in samples.of("hubspot")] == [0, 0]
+    clock.advance(SPAN_MS + MIN_GAP_MS)
+    samples.take(store)
+    assert len(samples.of("stripe")) == 1
+
+
+def test_points_reach_from_the_bottom_to_the_top() -> None:
+    assert draw_points([(0, 5.0), (150_000, 0.0), (300_000, 10.0)], 300_000) == (
+        "0.0,15.0 50.0,29.0 100.0,1.0",
+        "0.0,30 0.0,15.0 50.0,29.0 100.0,1.0 100.0,30",
+    )
+    assert draw_points([], 300_000) == ("", "")
+    assert draw_points([(0, 0.0)], 300_000)[0] == "0.0,29.0"

@@ -1,0 +1,54 @@
+"""Which page mends what an alarm names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from urllib.parse import urlencode
+
+from wanesync.core.alarms import AlarmCode
+
+_LIMITS, _QUEUE, _RECONCILE = "/limits", "/queue", "/reconcile"
+PAGES: Mapping[AlarmCode, tuple[str, str]] = {
+    AlarmCode.FIRST_LISTING_MISSING: (_RECONCILE, "Start a reconcile"),
+    AlarmCode.DATABASE_RESTORED: (_RECONCILE, "Start a reconcile"),
+    AlarmCode.CHANGES_MISSED: (_RECONCILE, "Compare both sides"),
+    AlarmCode.SIDES_DIFFER: (_RECONCILE, "Compare both sides"),
+    AlarmCode.COPIES_DAMAGED: (_RECONCILE, "Read them again"),
+    AlarmCode.DEAD_LETTERS: (f"{_QUEUE}?state=dead", "See the dead letters"),
+    AlarmCode.BAD_VALUES: (f"{_QUEUE}?state=dead", "See the dead letters"),
+    AlarmCode.ACCOUNT_PURCHASES: (f"{_QUEUE}?state=dead", "See the dead letters"),
+    AlarmCode.OLDEST_JOB: (_QUEUE, "See what waits"),
+    AlarmCode.JOB_IDLE: (_QUEUE, "See the queue"),
+    AlarmCode.JOB_FAILING: (_QUEUE, "See the queue"),
+    AlarmCode.BATCH_FAILING: (_QUEUE, "See the queue"),
+    AlarmCode.PAYMENT_AMBIGUOUS: ("/conflicts", "Choose the contact"),
+    AlarmCode.FIELD_REFUSED: ("/conflicts", "See the values"),
+    AlarmCode.SIDE_PAUSED: (f"{_LIMITS}#pauses", "Resume"),
+    AlarmCode.SIDE_UNREACHABLE: (f"{_LIMITS}#pauses", "See the pauses"),
+    AlarmCode.OPERATION_PAUSED: (f"{_LIMITS}#pauses", "See the pauses"),
+    AlarmCode.FIELD_PAUSED: (f"{_LIMITS}#holds", "Resume"),
+    AlarmCode.CHANGES_HELD: (f"{_LIMITS}#holds", "Release or discard"),
+    AlarmCode.QUOTA_USED_UP: (_LIMITS, "Change the limit"),
+    AlarmCode.RECORD_LOOPING: ("/people", "Find the person"),
+    AlarmCode.ERASED_DATA_HELD: ("/people", "Find the person"),
+    AlarmCode.NOTICES_UNDELIVERED: ("/alerts", "See the notices"),
+    AlarmCode.SHARE_IN_TARGET: (_QUEUE, "See what waits"),
+    AlarmCode.WEBHOOKS_SILENT: ("/logs", "See the logs"),
+    AlarmCode.WRONG_SIGNATURES: ("/logs", "See the logs"),
+    AlarmCode.WEBHOOKS_REFUSED: ("/logs", "See the logs"),
+    AlarmCode.KEY_REFUSED: ("/logs", "See the logs"),
+    AlarmCode.SIDE_FAILING: ("/logs", "See the logs"),
+}
+"""Code -> address and words of its link. What is mended outside of these pages (a process to start) has none."""
+BY_SIDE = frozenset({AlarmCode.DEAD_LETTERS, AlarmCode.OLDEST_JOB})
+"""Alarms whose subject is a side, by which the page is filtered."""
+
+
+def find_page(code: str, subject: str, pages: Collection[str]) -> tuple[str, str]:
+    """Return address and words of the page that mends an alarm; empty where there is none among ``pages``."""
+    path, label = PAGES.get(AlarmCode(code), ("", ""))
+    if not path or path.partition("?")[0].partition("#")[0] not in pages:
+        return "", ""
+    if AlarmCode(code) in BY_SIDE and subject:
+        path += ("&" if "?" in path else "?") + urlencode({"side": subject})
+    return path, label
