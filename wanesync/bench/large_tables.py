@@ -34,6 +34,8 @@ SEALED = b"\0" * 400
 BASELINE = 1_000
 """The finished jobs of the small table, with which the large one is compared."""
 READY = 2_000
+WAITING = 50_000
+"""Jobs of the large table that wait and stand before every other one in the order of claims."""
 BATCH = 30  # jobs of one claim
 ROUNDS_PER_WARM_UP = 10
 """One warm-up round for this many measured rounds."""
@@ -112,7 +114,8 @@ def _chunks(count: int, now_ms: int) -> Iterator[dict[str, int | bytes]]:
 def measure_claims(done: int, rounds: int, databases: Sequence[str] = ()) -> Figures:
     """Claim with ``BASELINE`` and with ``done`` finished jobs, in turns: ``*_ratio`` of the medians, ``*_ms`` of both.
 
-    2,000 jobs are ready; each of the ``rounds`` claims 30, finishes them and queues 30 more, each step timed by itself.
+    2,000 jobs are due, and beside the large number 50,000 more wait; each of the ``rounds`` claims 30, finishes them and
+    queues 30 more, each step timed by itself.
     ``databases``: empty Postgres databases; without one, an SQLite file and a temporary Postgres. Raises
     DatabaseUnavailable, ConfigError.
     """
@@ -139,7 +142,7 @@ def _on_each(databases: Sequence[str], measure: Callable[[str, Path], dict[str, 
 
 
 def _claims(url: str, folder: Path, done: int, rounds: int) -> dict[str, object]:
-    small_rows, large_rows = {"done": BASELINE, "ready": READY}, {"done": done, "ready": READY}
+    small_rows, large_rows = {"done": BASELINE, "ready": READY}, {"done": done, "ready": READY, "waiting": WAITING}
     with _filled(url, folder, small_rows) as few, _filled(url, folder, large_rows) as many:
         stores = {f"{BASELINE:,} done": few, f"{done:,} done": many}
         took: dict[str, dict[str, list[float]]] = {name: {} for name in stores}

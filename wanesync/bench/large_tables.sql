@@ -29,6 +29,14 @@ INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, ar
 SELECT 'ready-' || i, 'stripe', 'write', 'ready:' || i, 'ready', 10, 0, 0, CAST(:now AS BIGINT) - i, 0, 0, '', '', '',
     '', '', '', 0, 0, 0 FROM n;
 
+-- Due in a day and of the best priority: what waits while writes are off.
+-- name: waiting
+WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
+INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
+    waits_for, reason, dead_class, run_id, turns, superseded, ended_ms, is_far)
+SELECT 'waiting-' || i, 'stripe', 'write', 'waiting:' || i, 'ready', 0, CAST(:now AS BIGINT) + 86400000, 1,
+    CAST(:now AS BIGINT) - 900000 - i, 0, 0, '', '', 'writes_off', '', '', '', 0, 0, 0, 1 FROM n;
+
 -- name: links
 WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last)
 INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, put_back, version, state, map_generation,

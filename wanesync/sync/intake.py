@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 ECHOES_MS = 500
 """Echoes of our own writes are read in batches this many ms apart, so that one read covers many of them."""
-GATHER_S = 0.01
+GATHER_S = 0.03
 """How long a POST waits for others to share its commit, while commits follow one another (#group-commit)."""
 BUSY_S = 0.05
 """A POST that comes so soon after a commit is one of many: 20 in a second (our choice)."""

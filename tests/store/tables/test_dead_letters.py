@@ -34,6 +34,7 @@ def raw_job(tx: Tx, job_id: str, key: str, state: str) -> None:
                 "priority": 10,
                 "due_ms": tx.now_ms,
                 "arrived_ms": 1,
+                "is_far": 0,
             }
         ],
     )

@@ -198,7 +198,55 @@ def test_a_retried_letter_yields_to_a_newer_job(store: Store) -> None:
 
 def queued(key: str, tx: Tx) -> dict[str, str | int]:
     values: dict[str, str | int] = {"id": "id-" + key, "lane": H, "kind": READ, "key": key, "run_id": ""}
-    return values | {"priority": 10, "due_ms": tx.now_ms, "arrived_ms": tx.now_ms, "turns": 0}
+    return values | {"priority": 10, "due_ms": tx.now_ms, "arrived_ms": tx.now_ms, "turns": 0, "is_far": 0}
+
+
+def far_keys(store: Store) -> set[str]:
+    with store.reading() as tx:
+        return {row[0] for row in tx._session.execute("SELECT key FROM jobs WHERE is_far = 1").fetchall()}
+
+
+def test_what_is_due_much_later_is_out_of_the_way_until_then(store: Store, clock: Clock) -> None:
+    queue(store, ask("far", Priority.PURCHASE, store.now_ms() + 60_000), ask("near", due_ms=store.now_ms() + 1_000))
+    assert far_keys(store) == {"far"}
+    with store.reading() as tx:
+        assert tx.jobs.next_claimable(H) is None
+    clock.advance(60_000)
+    with store.reading() as tx:
+        # Before any claim took it back.
+        best = tx.jobs.next_claimable(H)
+    assert best is not None
+    assert best.priority == Priority.PURCHASE
+    assert [job.key for job in claim(store)] == ["far", "near"]
+    assert far_keys(store) == set()
+
+
+def test_a_far_job_comes_back_when_news_arrive_and_is_far_again_when_it_is_put_off(store: Store, clock: Clock) -> None:
+    queue(store, ask("k", due_ms=store.now_ms() + 60_000))
+    queue(store, ask("k"))
+    assert far_keys(store) == set()
+    job = one(claim(store))
+    with store.transaction() as tx:
+        tx.jobs.reschedule(job, store.now_ms() + 60_000, "later", count=True, fixed=True, waits_for="writes_off")
+    assert far_keys(store) == {"k"}
+    # Its wait is fixed: news do not shorten it.
+    queue(store, ask("k"))
+    assert far_keys(store) == {"k"}
+    with store.transaction() as tx:
+        assert tx.jobs.make_due("writes_off") == 1
+    assert far_keys(store) == set()
+    assert one(claim(store)).key == "k"
+
+
+def test_a_job_that_is_put_off_into_a_newer_one_of_its_key_makes_that_one_far(store: Store, clock: Clock) -> None:
+    queue(store, ask("k"))
+    job = one(claim(store))
+    queue(store, ask("k"))
+    with store.transaction() as tx:
+        tx.jobs.reschedule(job, store.now_ms() + 60_000, "later", count=True, fixed=True)
+    assert far_keys(store) == {"k"}
+    clock.advance(60_001)
+    assert one(claim(store)).key == "k"
 
 
 def test_the_token_fences(store: Store, other_store: Store, clock: Clock) -> None:

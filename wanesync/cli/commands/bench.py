@@ -207,7 +207,7 @@ def claim(
     *,
     json_file: JsonFile = None,
 ) -> None:
-    """The cost of claiming jobs with many finished jobs in the table, compared with a thousand."""
+    """The cost of claiming jobs with many finished and waiting jobs in the table, compared with a thousand."""
     figures = large_tables.measure_claims(done, rounds, [database] if database else [])
     for name, measured in figures.items():
         make_console().print(name)

@@ -132,7 +132,18 @@ _STAYS_QUEUED = "state = 'ready' OR (state = 'done' AND superseded = 1)"
 
 
 def _jobs() -> dict[Role, Access]:
-    queued = ("priority", "arrived_ms", "due_ms", "attempts", "turns", "run_id", "state", "superseded", "ended_ms")
+    queued = (
+        "priority",
+        "arrived_ms",
+        "due_ms",
+        "is_far",
+        "attempts",
+        "turns",
+        "run_id",
+        "state",
+        "superseded",
+        "ended_ms",
+    )
     rows = _table(
         doors=_allow(insert=_QUEUED, update=Rule(queued, _OPEN_OR_DEAD, _STAYS_QUEUED)),
         workers=None,

@@ -286,12 +286,14 @@ SELECT COUNT(*) FROM rejected;
 
 -- name: queue_job
 INSERT INTO jobs (id, lane, kind, key, state, priority, due_ms, due_is_fixed, arrived_ms, attempts, rescues, token, owner,
-    waits_for, reason, dead_class, run_id, turns, superseded, ended_ms)
-VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :arrived_ms, 0, 0, '', '', '', '', '', :run_id, :turns, 0, 0)
+    waits_for, reason, dead_class, run_id, turns, superseded, ended_ms, is_far)
+VALUES (:id, :lane, :kind, :key, 'ready', :priority, :due_ms, 0, :arrived_ms, 0, 0, '', '', '', '', '', :run_id, :turns, 0, 0,
+    :is_far)
 ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
     priority = CASE WHEN excluded.priority < jobs.priority THEN excluded.priority ELSE jobs.priority END,
     arrived_ms = CASE WHEN excluded.arrived_ms < jobs.arrived_ms THEN excluded.arrived_ms ELSE jobs.arrived_ms END,
     due_ms = CASE WHEN jobs.due_is_fixed = 0 AND excluded.due_ms < jobs.due_ms THEN excluded.due_ms ELSE jobs.due_ms END,
+    is_far = CASE WHEN jobs.due_is_fixed = 0 AND excluded.due_ms < jobs.due_ms THEN excluded.is_far ELSE jobs.is_far END,
     attempts = CASE WHEN jobs.due_is_fixed = 0 THEN 0 ELSE jobs.attempts END,
     turns = CASE WHEN excluded.turns < 1 AND jobs.due_is_fixed = 0 THEN 0
         WHEN excluded.turns > jobs.turns THEN excluded.turns ELSE jobs.turns END,
@@ -302,12 +304,17 @@ UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'dead';
 
 -- name: make_jobs_due
-UPDATE jobs SET due_ms = :now, due_is_fixed = 0, attempts = 0, turns = 0 WHERE state = 'ready' AND waits_for = :waits_for
+UPDATE jobs SET due_ms = :now, is_far = 0, due_is_fixed = 0, attempts = 0, turns = 0 WHERE state = 'ready' AND waits_for = :waits_for
 RETURNING id;
 
 -- name: make_keys_due
-UPDATE jobs SET due_ms = :now, turns = 0 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
+UPDATE jobs SET due_ms = :now, is_far = 0, turns = 0 WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
 AND waits_for = :waits_for AND due_is_fixed = 0 AND due_ms > :now RETURNING id;
+
+-- name: queue_far_jobs
+UPDATE jobs SET is_far = 0 WHERE id IN (
+    SELECT id FROM jobs WHERE lane = :lane AND state = 'ready' AND is_far = 1 AND due_ms <= :now
+    ORDER BY due_ms, id LIMIT :limit /* skip locked */);
 
 -- One branch for each kind, so that a kind of which there is none is found without a walk over the others.
 -- Whether a key runs is a count: Postgres turns NOT EXISTS into a join, which with outdated statistics reads every running
@@ -316,7 +323,7 @@ AND waits_for = :waits_for AND due_is_fixed = 0 AND due_ms > :now RETURNING id;
 SELECT kind, priority, rescues FROM (
     SELECT kind, priority, rescues, arrived_ms, id FROM (
         SELECT kind, priority, rescues, arrived_ms, id FROM jobs r
-        WHERE lane = :lane AND kind = 'read' AND :read = 1 AND state = 'ready' AND due_ms <= :now
+        WHERE lane = :lane AND kind = 'read' AND :read = 1 AND state = 'ready' AND is_far = 0 AND due_ms <= :now
         AND priority >= :least AND priority < :below AND (
             SELECT COUNT(*) FROM jobs x
             WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
@@ -324,7 +331,7 @@ SELECT kind, priority, rescues FROM (
     UNION ALL
     SELECT kind, priority, rescues, arrived_ms, id FROM (
         SELECT kind, priority, rescues, arrived_ms, id FROM jobs r
-        WHERE lane = :lane AND kind = 'write' AND :write = 1 AND state = 'ready' AND due_ms <= :now
+        WHERE lane = :lane AND kind = 'write' AND :write = 1 AND state = 'ready' AND is_far = 0 AND due_ms <= :now
         AND priority >= :least AND priority < :below AND (
             SELECT COUNT(*) FROM jobs x
             WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
@@ -332,11 +339,20 @@ SELECT kind, priority, rescues FROM (
     UNION ALL
     SELECT kind, priority, rescues, arrived_ms, id FROM (
         SELECT kind, priority, rescues, arrived_ms, id FROM jobs r
-        WHERE lane = :lane AND kind = 'purchase' AND :purchase = 1 AND state = 'ready' AND due_ms <= :now
+        WHERE lane = :lane AND kind = 'purchase' AND :purchase = 1 AND state = 'ready' AND is_far = 0 AND due_ms <= :now
         AND priority >= :least AND priority < :below AND (
             SELECT COUNT(*) FROM jobs x
             WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
         ORDER BY priority, arrived_ms, id LIMIT 1) AS best_purchase
+    UNION ALL
+    SELECT kind, priority, rescues, arrived_ms, id FROM (
+        SELECT kind, priority, rescues, arrived_ms, id FROM jobs r
+        WHERE lane = :lane AND state = 'ready' AND is_far = 1 AND due_ms <= :now
+        AND ((kind = 'read' AND :read = 1) OR (kind = 'write' AND :write = 1) OR (kind = 'purchase' AND :purchase = 1))
+        AND priority >= :least AND priority < :below AND (
+            SELECT COUNT(*) FROM jobs x
+            WHERE x.key = r.key AND x.kind = r.kind AND x.lane = r.lane AND x.state = 'running') < 1
+        ORDER BY due_ms, id LIMIT 1) AS longest_far
 ) AS best
 ORDER BY priority, arrived_ms, id LIMIT 1;
 
@@ -347,10 +363,11 @@ UNION ALL SELECT 'runs' WHERE EXISTS (
     SELECT 1 FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' AND rescues >= 2);
 
 -- name: claim_jobs
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now,
+    is_far = 0
 WHERE id IN (
     SELECT id FROM jobs r
-    WHERE lane = :lane AND kind = :kind AND state = 'ready' AND due_ms <= :now AND priority >= :least
+    WHERE lane = :lane AND kind = :kind AND state = 'ready' AND is_far = 0 AND due_ms <= :now AND priority >= :least
     AND priority < :below
     AND rescues < 2 AND (
         SELECT COUNT(*) FROM jobs x
@@ -361,10 +378,11 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
 
 -- As claim_jobs; an equal priority lets the walk begin at the arrival.
 -- name: claim_fresh_jobs
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now,
+    is_far = 0
 WHERE id IN (
     SELECT id FROM jobs r
-    WHERE lane = :lane AND kind = :kind AND state = 'ready' AND due_ms <= :now AND priority = :priority
+    WHERE lane = :lane AND kind = :kind AND state = 'ready' AND is_far = 0 AND due_ms <= :now AND priority = :priority
     AND arrived_ms >= :since_ms
     AND rescues < 2 AND (
         SELECT COUNT(*) FROM jobs x
@@ -374,7 +392,8 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
     dead_class, run_id, turns;
 
 -- name: claim_suspect
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now,
+    is_far = 0
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now AND kind IN (:kinds) AND (
@@ -389,7 +408,8 @@ RETURNING id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, re
 
 -- The job that has been due longest: one that made the last probe fail is due again only now.
 -- name: claim_probe
-UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now
+UPDATE jobs SET state = 'running', token = :token || id, owner = :owner, turns = turns + 1, claimed_ms = :now,
+    is_far = 0
 WHERE id IN (
     SELECT id FROM jobs r
     WHERE lane = :lane AND state = 'ready' AND due_ms <= :now AND due_ms > -1 AND kind IN (:kinds) AND rescues < 2 AND (
@@ -449,7 +469,7 @@ RETURNING id, EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind =
     AND d.key = jobs.key AND d.state = 'dead');
 
 -- name: reschedule_job
-UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, due_is_fixed = :fixed, waits_for = :waits_for,
+UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, is_far = :is_far, due_is_fixed = :fixed, waits_for = :waits_for,
     reason = :reason, attempts = attempts + :attempts, rescues = :rescues
 WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
 
@@ -463,6 +483,7 @@ UPDATE jobs SET
     arrived_ms = CASE WHEN :arrived_ms < arrived_ms THEN :arrived_ms ELSE arrived_ms END,
     rescues = CASE WHEN :rescues > rescues THEN :rescues ELSE rescues END,
     due_ms = CASE WHEN :fixed = 1 AND :due_ms > due_ms THEN :due_ms ELSE due_ms END,
+    is_far = CASE WHEN :fixed = 1 AND :due_ms > due_ms THEN :is_far ELSE is_far END,
     due_is_fixed = CASE WHEN :fixed = 1 THEN 1 ELSE due_is_fixed END,
     turns = CASE WHEN turns > 0 AND :turns > turns THEN :turns ELSE turns END
 WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING id;
@@ -526,7 +547,7 @@ SELECT id FROM jobs WHERE id IN (:ids) AND state || '' = 'dead' ORDER BY lane, k
 -- A count, as in next_claimable_job. Of two dead jobs of one key the newer one is revived.
 -- name: revive_jobs
 UPDATE jobs SET state = 'ready', dead_class = '', waits_for = '', reason = '', attempts = 0, rescues = 0, turns = 0,
-    arrived_ms = :now, due_ms = :now, due_is_fixed = 0, token = '', owner = '', ended_ms = 0
+    arrived_ms = :now, due_ms = :now, is_far = 0, due_is_fixed = 0, token = '', owner = '', ended_ms = 0
 WHERE id IN (:ids) AND state || '' = 'dead' AND (
         SELECT COUNT(*) FROM jobs x
         WHERE x.key = jobs.key AND x.kind = jobs.kind AND x.lane = jobs.lane AND x.state = 'ready') < 1
@@ -1078,7 +1099,7 @@ SELECT id FROM jobs WHERE lane = :lane AND kind = :kind AND key = :key AND state
 -- times in the future, which a wrong clock stored
 
 -- name: repair_job_times
-UPDATE jobs SET due_ms = :now, due_is_fixed = 0 WHERE state = 'ready' AND due_ms > -1 AND due_ms > :wait_ms
+UPDATE jobs SET due_ms = :now, is_far = 0, due_is_fixed = 0 WHERE state = 'ready' AND due_ms > -1 AND due_ms > :wait_ms
 AND (waits_for NOT IN ('writes_off', 'setup') OR due_ms > :long_ms) RETURNING id;
 
 -- name: repair_arrival_times

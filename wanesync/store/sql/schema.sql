@@ -133,11 +133,14 @@ CREATE TABLE jobs (
     superseded INTEGER NOT NULL CHECK (superseded IN (0, 1)),
     ended_ms BIGINT NOT NULL,
     -- When it was claimed last; 0: never.
-    claimed_ms BIGINT NOT NULL DEFAULT 0
+    claimed_ms BIGINT NOT NULL DEFAULT 0,
+    -- Due only much later: kept out of jobs_queue, so that a claim does not walk past it.
+    is_far INTEGER NOT NULL DEFAULT 0 CHECK (is_far IN (0, 1))
 );
 CREATE UNIQUE INDEX jobs_ready ON jobs (key, kind, lane) WHERE state = 'ready';
 CREATE UNIQUE INDEX jobs_running ON jobs (key, kind, lane) WHERE state = 'running';
-CREATE INDEX jobs_queue ON jobs (lane, kind, priority, arrived_ms, id) WHERE state = 'ready';
+CREATE INDEX jobs_queue ON jobs (lane, kind, priority, arrived_ms, id) WHERE state = 'ready' AND is_far = 0;
+CREATE INDEX jobs_far ON jobs (lane, due_ms, id) WHERE state = 'ready' AND is_far = 1;
 -- For the next due time only. A claim walks jobs_queue in order; the condition on due_ms keeps it off this index.
 CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready' AND due_ms > -1;
 CREATE INDEX jobs_failing ON jobs (attempts, id) WHERE state = 'ready' AND attempts >= 6;

@@ -32,6 +32,10 @@ from wanesync.store.tables.processes import LEASE_MS, lease_bounds
 _KINDS = tuple(JobKind)
 SUSPECT_WAIT_MS = 30_000
 """How long a job suspected of crashing its process waits for a process that runs nothing else."""
+FAR_MS = 5_000
+"""A job that is due so much later is out of the index that claims walk (our choice)."""
+MAX_FAR = 1_000
+"""Of those jobs so many come back in one claim once they are due, those that are due longest first: it stays short."""
 EVERY_PRIORITY = 1_000
 """Above every priority: an upper bound that excludes none."""
 _MAX_RESCHEDULE_ATTEMPTS = 3  # another transaction may queue a job of the same key in between
@@ -161,6 +165,7 @@ class Jobs(Table):
             key = bound(request.key)
             groups[request.lane, request.kind].add(key)
             turns = turns_of[request.woken_by] if request.woken_by else 0
+            due_ms = max(now_ms + idle_wait_ms(turns), request.due_ms or 0)
             batch.append(
                 {
                     "id": self._session.make_id(),
@@ -168,16 +173,21 @@ class Jobs(Table):
                     "kind": request.kind,
                     "key": key,
                     "priority": int(request.priority),
-                    "due_ms": max(now_ms + idle_wait_ms(turns), request.due_ms or 0),
+                    "due_ms": due_ms,
                     "arrived_ms": now_ms if request.arrived_ms is None else min(now_ms, request.arrived_ms),
                     "run_id": request.run_id,
                     "turns": turns,
+                    "is_far": self._is_far(due_ms),
                 }
             )
         self._session.each("queue_job", batch)
         for (lane, kind), keys in sorted(groups.items()):
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
             self._session.lanes_to_wake.add(lane)
+
+    def _is_far(self, due_ms: int) -> int:
+        """1 for a job that is due only much later, so that claims do not walk past it (docs/correctness.md#claims)."""
+        return int(due_ms > self._session.now_ms + FAR_MS)
 
     def _turns_of(self, jobs: Collection[Job]) -> dict[Job, int]:
         """The turns of some jobs; of those with many the stored number counts, which a call has set back."""
@@ -206,6 +216,7 @@ class Jobs(Table):
         wanted = tuple(kinds or _KINDS)
         values: dict[str, Value] = {"lane": lane, "kinds": wanted, "owner": owner, "now": self._session.now_ms}
         values |= {"least": int(least), "below": int(below)}
+        self._session.rows("queue_far_jobs", lane=lane, now=self._session.now_ms, limit=MAX_FAR)
         token = f"{self._session.rng.getrandbits(64):016x}."
         suspects = {
             row[0] for row in self._session.rows("suspect_jobs", lane=lane, owner=owner, now=self._session.now_ms)
@@ -413,12 +424,13 @@ class Jobs(Table):
                 turns=job.turns,
                 due_ms=due_ms,
                 fixed=int(fixed),
+                is_far=self._is_far(due_ms),
             )
             if merged:
                 self._supersede(job, reason)
                 return
             values: dict[str, Value] = {"due_ms": due_ms, "fixed": int(fixed), "attempts": attempts}
-            values["rescues"] = job.rescues + rescues
+            values |= {"rescues": job.rescues + rescues, "is_far": self._is_far(due_ms)}
             try:
                 with self._session.savepoint():
                     row = self._session.row(
