@@ -114,8 +114,8 @@ def _chunks(count: int, now_ms: int) -> Iterator[dict[str, int | bytes]]:
 def measure_claims(done: int, rounds: int, databases: Sequence[str] = ()) -> Figures:
     """Claim with ``BASELINE`` and with ``done`` finished jobs, in turns: ``*_ratio`` of the medians, ``*_ms`` of both.
 
-    2,000 jobs are due, and beside the large number 50,000 more wait; each of the ``rounds`` claims 30, finishes them and
-    queues 30 more, each step timed by itself.
+    2,000 jobs are due, and beside the large number 50,000 more wait; each of the ``rounds`` claims 30, finishes them
+    and queues 30 more, each step timed by itself.
     ``databases``: empty Postgres databases; without one, an SQLite file and a temporary Postgres. Raises
     DatabaseUnavailable, ConfigError.
     """
