@@ -50,3 +50,39 @@ INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, st
     survivor, other_id, note_code, note, stored_ms)
 SELECT CASE WHEN i % 2 = 0 THEN 'hubspot' ELSE 'stripe' END, CASE WHEN i % 2 = 0 THEN 'h' ELSE 'cus_' END || (i / 2),
     :sealed, :now, :now, 1, 0, 0, 0, 0, 0, '', '', '', '', :now FROM n;
+
+-- Minutes and hours of figures; i counts back from the present one. The series are those of an installation that is busy.
+-- name: minutes
+WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last),
+    s (name, labels) AS (VALUES ('webhooks', 'side=hubspot,outcome=accepted'), ('webhooks', 'side=stripe,outcome=accepted'),
+        ('events_stored', 'side=hubspot'), ('events_stored', 'side=stripe'),
+        ('jobs_ended', 'side=hubspot,kind=read,ending=done'), ('jobs_ended', 'side=hubspot,kind=write,ending=done'),
+        ('jobs_ended', 'side=stripe,kind=write,ending=done'), ('jobs_ended', 'side=stripe,kind=write,ending=retry'),
+        ('vendor_requests', 'side=hubspot,operation=contacts.batch_read,result=ok'),
+        ('vendor_requests', 'side=stripe,operation=customers.update,result=ok'),
+        ('vendor_requests', 'side=stripe,operation=customers.update,result=rate_limited'),
+        ('people', 'side=hubspot,result=within'), ('people', 'side=stripe,result=within'),
+        ('people', 'side=stripe,result=beyond'))
+INSERT INTO figures (name, span_ms, start_ms, labels, amount)
+SELECT s.name, 60000, (CAST(:now AS BIGINT) / 60000 - n.i) * 60000, s.labels, 1 + (n.i * 7919) % 50 FROM n CROSS JOIN s;
+
+-- name: minutes_of_times
+WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last),
+    s (name, labels) AS (VALUES ('webhook_answer', 'side=hubspot'), ('webhook_answer', 'side=stripe'),
+        ('job_pickup', 'side=hubspot,kind=read'), ('job_pickup', 'side=stripe,kind=write'),
+        ('vendor_call', 'side=hubspot,operation=contacts.batch_read'),
+        ('vendor_call', 'side=stripe,operation=customers.update'),
+        ('end_to_end', 'side=hubspot,kind=write'), ('end_to_end', 'side=stripe,kind=write'))
+INSERT INTO figures (name, span_ms, start_ms, labels, amount, total_ms, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11,
+    b12, b13, b14, b15, b16, b17, b18, b19)
+SELECT s.name, 60000, (CAST(:now AS BIGINT) / 60000 - n.i) * 60000, s.labels, 35, 9000, 0, 0, 1, 2, 4, 8, 8, 6, 3, 2, 1, 0,
+    0, 0, 0, 0, 0, 0, 0, 0 FROM n CROSS JOIN s;
+
+-- name: hours
+INSERT INTO figures (name, span_ms, start_ms, labels, amount, total_ms, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11,
+    b12, b13, b14, b15, b16, b17, b18, b19)
+SELECT name, 3600000, start_ms - start_ms % 3600000, labels, SUM(amount), SUM(total_ms), SUM(b0), SUM(b1), SUM(b2), SUM(b3),
+    SUM(b4), SUM(b5), SUM(b6), SUM(b7), SUM(b8), SUM(b9), SUM(b10), SUM(b11), SUM(b12), SUM(b13), SUM(b14), SUM(b15),
+    SUM(b16), SUM(b17), SUM(b18), SUM(b19)
+FROM figures WHERE span_ms = 60000 AND :first = 1 AND :last >= 1 AND start_ms <= :now
+GROUP BY name, start_ms - start_ms % 3600000, labels;
