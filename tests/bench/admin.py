@@ -153,7 +153,8 @@ class Page:
 
     def __str__(self) -> str:
         median = statistics.median(self.took_ms)
-        return f"{self.path:60} p50 {median:7.1f} ms  p95 {self.p95_ms:7.1f} ms  {self.size / 1000:7.1f} KB"
+        path = self.path if len(self.path) < 60 else f"{self.path[:57]}..."
+        return f"{path:60} p50 {median:7.1f} ms  p95 {self.p95_ms:7.1f} ms  {self.size / 1000:7.1f} KB"
 
 
 class Caller:
@@ -164,7 +165,7 @@ class Caller:
         form = {"name": "admin1", "password": PASSWORD, "code": ""}
         answer = self._client.post("/login", data=form, headers={"Origin": url, "Sec-Fetch-Site": "same-origin"})
         if answer.status_code != 303:
-            raise SystemExit(f"the log-in is answered with {answer.status_code}")
+            raise SystemExit(f"the log-in is answered with {answer.status_code}: {answer.text[-2000:]}")
 
     def find_pages(self) -> list[str]:
         """Return the pages of the menu, and of each the first deeper page and the next page of its list."""

@@ -32,7 +32,7 @@ def sign_in(services: AdminServices, attempt: Attempt) -> str:
     store, name = services.store, attempt.name.strip().lower()[:MAX_NAME_CHARS]
     subjects = find_subjects(store, name, attempt.address, device=attempt.device)
     count_guess(store, subjects)
-    known = store.read(lambda tx: tx.admin_users.secrets(name))
+    known = store.run(lambda tx: tx.admin_users.secrets(name))
     # Compared outside of a transaction, for it takes a tenth of a second.
     matches = services.passwords.matches(known.password if known else "", attempt.password)
 
