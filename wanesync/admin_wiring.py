@@ -61,7 +61,9 @@ def build_admin_server(config: Config, services: AdminServices) -> Listener:
     admin = config.admin
     pair = ServerCertificate(admin.certificate, admin.key) if admin.certificate and admin.key else None
     app = build_admin_app(services)
-    return Listener((admin.host, admin.port), app, MAX_CONNECTIONS, pair, "admin.port")
+    return Listener(
+        (admin.host, admin.port), app, MAX_CONNECTIONS, pair, "admin.port", before_stop=app.state.live.hub.end
+    )
 
 
 def find_setup_link(config: Config, store: Store, url: str) -> str:

@@ -90,6 +90,7 @@ class LiveHub:
         self._of_visitor: Counter[str] = Counter()
         self._news = asyncio.Condition()
         self._joined = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.closing = False
 
     @property
@@ -100,16 +101,24 @@ class LiveHub:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """While the context lasts, read for the listeners; at its end their streams end."""
+        self._loop = asyncio.get_running_loop()
         task = asyncio.create_task(self._run(), name="live")
         try:
             yield
         finally:
+            self._loop = None
             await self.close()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def end(self) -> None:
+        """End every stream, from any thread: a server that stops waits for its connections."""
+        self.closing = True
+        if self._loop is not None and self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(self.close(), self._loop)
+
     async def close(self) -> None:
-        """End every stream: to be called before the server waits for its connections."""
+        """End every stream."""
         self.closing = True
         async with self._news:
             self._news.notify_all()

@@ -149,17 +149,22 @@ class WebServer:
 class Listener:
     """An application behind a socket of its own, in a thread of its own. ``option``: what an error names.
 
+    ``before_stop``: of an application with a lifespan, what ends its streams; it is called in another thread.
+
     Raises ``ConfigError`` if the port cannot be opened; port 0 takes any free one (see ``url``).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - an address, an application, and how it is served
         self,
         address: tuple[str, int],
         app: ASGIApp,
         max_connections: int,
         certificate: ServerCertificate | None,
         option: str = "server.port",
+        *,
+        before_stop: Callable[[], None] | None = None,
     ) -> None:
+        self._before_stop = before_stop
         self._socket = _listen(*address, option)
         protocol: type[asyncio.Protocol] = make_protocol(max_connections)
         if certificate is not None:
@@ -169,7 +174,7 @@ class Listener:
             http=protocol,
             ws="none",
             backlog=BACKLOG,
-            lifespan="off",
+            lifespan="off" if before_stop is None else "on",
             log_config=None,
             access_log=False,
             server_header=False,
@@ -188,9 +193,16 @@ class Listener:
 
     def stop(self) -> None:
         """Stop serving; open requests have 5 s to finish."""
+        if self._before_stop is not None:
+            self._before_stop()
         self._server.should_exit = True
         self._thread.join()
         self.close()
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether it serves."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """Close the socket of a listener that was not started."""

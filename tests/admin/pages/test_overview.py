@@ -11,10 +11,6 @@ import pytest
 from tests.support.admin import AdminSite, Browser
 from tests.support.lanes import bury
 from tests.support.operators import ADA
-from wanesync.admin.live_services import LiveServices
-from wanesync.admin.overview_view import Choice
-from wanesync.admin.ways_out import PAGES, find_page
-from wanesync.core.alarms import AlarmCode
 from wanesync.core.figures import Figure
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
@@ -73,25 +69,9 @@ def test_dead_letters_lead_to_their_list(admin: AdminSite, sign_in: SignIn) -> N
     assert "stripe: 1 dead letter (1 refused)" in page
 
 
-def test_the_stream_sends_the_parts_of_the_page_and_the_charts(admin: AdminSite) -> None:
-    live: LiveServices = admin.app.state.live
-    events = live.overview.topic(Choice(), frozenset({"/"}))()
-    parts = json.loads(events["parts"])
-    assert parts.keys() == {"now", "details", "alarm-summary"}
-    assert "csrf" not in events["parts"], "it is the same for every visitor"
-    assert json.loads(events["charts"])["step"] == 60
-
-
 def test_a_stream_is_refused_where_too_many_are_open(
     admin: AdminSite, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wanesync.admin.live.MAX_LISTENERS", 0)
     answer = sign_in("viewer").get("/overview/live")
     assert answer.status_code == 429
-
-
-def test_an_alarm_without_a_page_has_no_link() -> None:
-    assert find_page(AlarmCode.NO_WORKER, "stripe", {"/queue"}) == ("", "")
-    assert find_page(AlarmCode.DEAD_LETTERS, "stripe", {"/limits"}) == ("", ""), "no such page in this service"
-    assert find_page(AlarmCode.DEAD_LETTERS, "stripe", {"/queue"})[0] == "/queue?state=dead&side=stripe"
-    assert PAGES.keys() <= {*AlarmCode}
