@@ -55,6 +55,8 @@ TEXTS = {
     "alert_reports": {"process", "alarms"},
     "audit_log": {"operator", "via", "action", "subject", "before_state", "after_state", "hash"},
     "audit_head": {"hash"},
+    "reconcile_runs": {"id", "state", "process", "facts"},
+    "reconcile_items": {"id", "run_id", "kind", "hubspot_id", "stripe_id"},
     "log_lines": {"id", "event", "logger", "process", "side", "record_id", "correlation_id"},
     "figures": {"name", "labels"},
     "api_answers": {"id", "request_hash", "answer"},

@@ -14,6 +14,7 @@ from wanesync.store import Store, Tx
 from wanesync.store.queries import Value
 from wanesync.store.session import Row
 from wanesync.store.tables.log_lines import NEWEST, LogLine
+from wanesync.store.tables.reconcile_runs import ReconcileItem
 from wanesync.store.tables.sealed_rows import SEALED_TABLES
 
 
@@ -46,6 +47,8 @@ def _seed(tx: Tx, store: Store, name: str, values: dict[str, str]) -> None:
     tx.rejected.put(Side.STRIPE, "no JSON", f"{values}{name}".encode())
     hold_id, _ = tx.holds.open(f"source{name}", HoldKind.BRAKE)
     tx.holds.put(link.id, "city", HeldValue(Side.STRIPE, city, values["name"], hold_id))
+    item = ReconcileItem(1, "update_contact", True, f"hubspot{name}", "", f"{values}")
+    tx.reconcile_runs.add_items(f"run{name}", [item])
     data = {"reason": f"{values}"}
     tx.log_lines.add([LogLine(1, 1, "info", "sent", "wanesync", "worker 7", "stripe", f"stripe{name}", "", data)])
 
@@ -103,6 +106,10 @@ def _find_log_lines(tx: Tx) -> list[Row]:
     return tx.log_lines._session.rows("log_lines_page", **everything, **NEWEST.as_parameters())
 
 
+def _read_item(tx: Tx, key: tuple[str, ...]) -> object:
+    return next(tx.reconcile_runs.planned(key[0].partition("/")[0]))
+
+
 _READERS: dict[str, Callable[[Tx, tuple[str, ...]], object]] = {
     "records": lambda tx, key: tx.records.get(Side(key[0]), key[1]),
     "links": lambda tx, key: tx.links.get(key[0]),
@@ -114,4 +121,5 @@ _READERS: dict[str, Callable[[Tx, tuple[str, ...]], object]] = {
     "journal": _read_journal,
     "held_fields": lambda tx, key: tx.holds.of_links([key[0]]),
     "log_lines": _read_log_line,
+    "reconcile_items": _read_item,
 }

@@ -371,6 +371,7 @@ class Retention(Section):
     conflict_days: Annotated[Days, Field(ge=1)] = 90
     journal_days: Annotated[Days, Field(ge=30)] = 400
     log_days: Annotated[Days, Field(ge=1)] = 14
+    plan_days: Annotated[Days, Field(ge=1)] = 7
     minute_figure_days: Annotated[Days, Field(ge=8)] = 8  # a week by minutes, and the day that is not over
     hour_figure_days: Annotated[Days, Field(ge=8)] = 90
     alert_days: Annotated[Days, Field(ge=1)] = 90

@@ -112,6 +112,10 @@ class PlanReader:
             links = [str(json.loads(text)) for text in plan.links()]
             yield SavedPlan(read_header(plan.head), links, map(self._unseal, map(read_item, plan.items())))
 
+    def read_line(self, text: str) -> Difference:
+        """Return the difference of one line of a plan, with its values. Raises ``DecryptionFailed``."""
+        return self._unseal(read_item(text.rstrip(",\n")))
+
     def check(self, plan: _FileReader) -> str:
         """Check accounts, field map and digest of an open file, and return the digest. Raises ``ConfigError``."""
         if problems := check_header(read_header(plan.head), self.head({})):

@@ -211,6 +211,10 @@ class ReconcileSession:
         """Write what a reconcile would do into a plan file. Raises ``ConfigError`` when it cannot be written."""
         return PlanFiles(self.runtime).save(self.report, path, scope)
 
+    def check_plan(self, path: Path) -> None:
+        """Raises ``ConfigError`` for a plan file that could not be applied whatever a listing shows."""
+        check_plan(self.runtime, path)
+
     def choose_from_plan(self, path: Path, progress: ProgressCallback) -> PlanSelection:
         """The keys of a plan file of which exactly what was planned is still to be done. Raises ``ConfigError``."""
         counter = _StepCounter(Step.PLAN_CHECKED, progress)

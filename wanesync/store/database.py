@@ -50,6 +50,7 @@ from wanesync.store.tables.pending_writes import PendingWrites
 from wanesync.store.tables.processes import FailedBatches, Locks, Processes
 from wanesync.store.tables.purchases import Purchases
 from wanesync.store.tables.rates import Rates, SlotAssignment
+from wanesync.store.tables.reconcile_runs import ReconcileRuns
 from wanesync.store.tables.records import Records
 from wanesync.store.tables.retention import Retention
 from wanesync.store.tables.sealed_rows import SealedRows
@@ -114,6 +115,7 @@ class Tx:
     processes = _TableOf(Processes)
     purchases = _TableOf(Purchases)
     rates = _TableOf(Rates)
+    reconcile_runs = _TableOf(ReconcileRuns)
     records = _TableOf(Records)
     rejected = _TableOf(Rejected)
     retention = _TableOf(Retention)

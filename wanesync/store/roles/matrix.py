@@ -342,6 +342,12 @@ MATRIX: Mapping[str, Rows] = {
     "audit_head": _table(
         doors=None, workers=_allow(update=_columns("seq", "hash")), admin=_allow(update=_columns("seq", "hash"))
     ),
+    "reconcile_runs": _table(
+        doors=None, workers=_allow(delete=Rule(rows="active = 0")), admin=_allow(insert=ANY, update=ANY, delete=ANY)
+    ),
+    "reconcile_items": _table(
+        doors=None, workers=_allow(delete=ANY), admin=_allow(insert=ANY, update=_columns("data"), delete=ANY)
+    ),
     "log_lines": _table(
         doors=_allow(select=None, insert=ANY),
         workers=_allow(insert=ANY, delete=ANY),

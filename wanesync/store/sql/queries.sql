@@ -1927,3 +1927,72 @@ SELECT created_ms FROM bulk_runs WHERE created_ms > :after AND created_ms < :bef
 
 -- name: drop_bulk_runs
 DELETE FROM bulk_runs WHERE created_ms > :after AND created_ms <= :upto AND state <> 'running' RETURNING 1;
+
+-- reconcile runs
+
+-- name: add_reconcile_run
+INSERT INTO reconcile_runs (id, state, active, beat_ms, process, cancel_asked, facts)
+VALUES (:id, :state, :active, :now, '', 0, :facts);
+
+-- name: reconcile_run
+SELECT id, state, beat_ms, process, cancel_asked, facts FROM reconcile_runs WHERE id = :id;
+
+-- name: active_reconcile_run
+SELECT id, state, beat_ms, process, cancel_asked, facts FROM reconcile_runs WHERE active = 1;
+
+-- name: reconcile_runs_before
+SELECT id, state, beat_ms, process, cancel_asked, facts FROM reconcile_runs
+WHERE id < :before ORDER BY id DESC LIMIT :limit;
+
+-- Only from the state it was read in: of two who change a run, one does.
+-- name: change_reconcile_run
+UPDATE reconcile_runs SET state = :state, active = :active, beat_ms = :now, process = :process, cancel_asked = :cancel_asked,
+    facts = :facts
+WHERE id = :id AND state = :before AND facts = :facts_before RETURNING 1;
+
+-- name: beat_reconcile_run
+UPDATE reconcile_runs SET beat_ms = :now WHERE id = :id AND process = :process AND active = 1 RETURNING cancel_asked;
+
+-- name: cancel_reconcile_run
+UPDATE reconcile_runs SET cancel_asked = 1 WHERE id = :id AND active = 1 RETURNING 1;
+
+-- name: add_reconcile_item
+INSERT INTO reconcile_items (id, run_id, kind, is_planned, hubspot_id, stripe_id, data)
+VALUES (:id, :run_id, :kind, :is_planned, :hubspot_id, :stripe_id, :data);
+
+-- name: reconcile_items_of_kind
+SELECT id, kind, is_planned, hubspot_id, stripe_id, data FROM reconcile_items
+WHERE run_id = :run_id AND kind = :kind AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: planned_reconcile_items
+SELECT id, kind, is_planned, hubspot_id, stripe_id, data FROM reconcile_items
+WHERE id > :after AND id < :until AND is_planned = 1 ORDER BY id LIMIT :limit;
+
+-- name: count_reconcile_items
+SELECT COUNT(*) FROM reconcile_items WHERE run_id = :run_id AND is_planned = 1;
+
+-- name: erase_reconcile_items
+DELETE FROM reconcile_items WHERE (hubspot_id <> '' AND hubspot_id IN (:contacts))
+    OR (stripe_id <> '' AND stripe_id IN (:customers));
+
+-- name: reconcile_items_bound
+SELECT id FROM reconcile_items WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;
+
+-- name: drop_reconcile_items
+DELETE FROM reconcile_items WHERE id > :after AND id <= :upto RETURNING 1;
+
+-- name: reconcile_runs_bound
+SELECT id FROM reconcile_runs WHERE id > :after AND id < :before ORDER BY id LIMIT 1 OFFSET :skip;
+
+-- name: drop_reconcile_runs
+DELETE FROM reconcile_runs WHERE id > :after AND id <= :upto AND active = 0 RETURNING 1;
+
+-- name: key_ids_in_reconcile_items
+SELECT id, substr(data, 2, 4) FROM reconcile_items WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: sealed_reconcile_items
+SELECT id, data FROM reconcile_items WHERE id = :first;
+
+-- name: reseal_reconcile_items
+UPDATE reconcile_items SET data = :new_data WHERE id IN (
+    SELECT id FROM reconcile_items WHERE id = :first AND data = :data /* skip locked */) RETURNING id;

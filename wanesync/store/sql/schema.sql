@@ -623,3 +623,31 @@ CREATE TABLE bulk_run_jobs (
 );
 CREATE INDEX bulk_run_jobs_job ON bulk_run_jobs (job_id);
 CREATE INDEX bulk_run_jobs_at ON bulk_run_jobs (at_ms);
+
+-- Reconciles that were asked for in the admin service, the API or by wanesync runs. facts: JSON without values of people.
+CREATE TABLE reconcile_runs (
+    id TEXT NOT NULL PRIMARY KEY,
+    state TEXT NOT NULL CHECK (state IN ('asked', 'comparing', 'planned', 'approved', 'apply_asked', 'applying', 'applied',
+        'failed', 'cancelled', 'broken', 'discarded')),
+    active INTEGER NOT NULL CHECK (active IN (0, 1)),
+    beat_ms BIGINT NOT NULL,
+    process TEXT NOT NULL,
+    cancel_asked INTEGER NOT NULL,
+    facts TEXT NOT NULL
+);
+-- One at a time is asked for or at work.
+CREATE UNIQUE INDEX reconcile_runs_active ON reconcile_runs (active) WHERE active = 1;
+
+-- The plan of a run, line by line as in a plan file, and the differences that no reconcile repairs.
+CREATE TABLE reconcile_items (
+    id TEXT NOT NULL PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    is_planned INTEGER NOT NULL CHECK (is_planned IN (0, 1)),
+    hubspot_id TEXT NOT NULL,
+    stripe_id TEXT NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX reconcile_items_kind ON reconcile_items (run_id, kind, id);
+CREATE INDEX reconcile_items_contact ON reconcile_items (hubspot_id) WHERE hubspot_id <> '';
+CREATE INDEX reconcile_items_customer ON reconcile_items (stripe_id) WHERE stripe_id <> '';

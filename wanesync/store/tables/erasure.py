@@ -12,6 +12,7 @@ from wanesync.core.model import Link, Side
 from wanesync.store.codec import JSON, pack, unpack_object
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
+from wanesync.store.tables.reconcile_runs import ReconcileRuns
 
 ERASED_AT = "erased_at"
 """Setting: when a person was last erased, ms; a comparison that began before is not continued."""
@@ -49,6 +50,7 @@ class Erasure(Table):
         for payment_id, blob in rows:
             self._replace("set_purchase_data", "purchases", [payment_id], self._empty_purchase(payment_id, blob))
         self._drop_rejected({*contacts, *customers})
+        ReconcileRuns(self._session).erase(contacts, customers)
 
     def erased_since(self, since_ms: int) -> list[str]:
         """Contacts that were erased at or after a time, in order."""

@@ -36,6 +36,7 @@ class RetentionPolicy:
     conflict_days: int = 90
     journal_days: int = 400
     log_days: int = 14
+    plan_days: int = 7
     minute_figure_days: int = 8
     hour_figure_days: int = 90
     alert_days: int = 90
@@ -107,6 +108,8 @@ class Retention(Table):
             self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", policy.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
             RetentionRule("journal", "journal_bound", "drop_journal", self._before(policy.journal_days)),
+            self._by_id("reconcile plans", "reconcile_items_bound", "drop_reconcile_items", policy.plan_days),
+            self._by_id("reconcile runs", "reconcile_runs_bound", "drop_reconcile_runs", policy.journal_days),
             RetentionRule("log lines", "log_lines_bound", "drop_log_lines", self._before(policy.log_days)),
             RetentionRule("API answers", "api_answers_bound", "drop_api_answers", self._before(ANSWER_DAYS)),
             RetentionRule("failed attempts", "job_attempts_bound", "drop_job_attempts", events_ms),

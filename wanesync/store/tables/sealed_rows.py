@@ -50,6 +50,9 @@ SEALED_TABLES = (
         "held_fields", ("data",), "key_ids_in_held_fields", "sealed_held_fields", "reseal_held_fields", 2, "held", "/",
     ),
     SealedTable("log_lines", ("data",), "key_ids_in_log_lines", "sealed_log_lines", "reseal_log_lines"),
+    SealedTable(
+        "reconcile_items", ("data",), "key_ids_in_reconcile_items", "sealed_reconcile_items", "reseal_reconcile_items"
+    ),
     SealedTable("admin_users", ("secrets",), "key_ids_in_admin_users", "sealed_admin_users", "reseal_admin_users"),
 )  # fmt: skip
 """All of them; besides there is the index key, in the setting ``index_key``."""
