@@ -83,6 +83,7 @@ class RunFacts:
     started_by: str = ""
     approved_by: str = ""
     applied_by: str = ""
+    applied_via: str = ""
     made_ms: int = 0
     compared_ms: int = 0
     approved_ms: int = 0

@@ -164,7 +164,10 @@ def ask_apply(store: Store, operator: Operator, run_id: str, confirmed: Approval
             raise AlreadyRunning(BUSY)
         if tx.reconcile_runs.count_planned(run_id) != run.facts.lines:
             raise GuardError(PLAN_GONE)
-        facts = replace(run.facts, applied_by=operator.name, confirmed=confirmed, problem="", progress={}, ended_ms=0)
+        facts = replace(
+            run.facts, applied_by=operator.name, applied_via=str(operator.via), confirmed=confirmed, problem="",
+            progress={}, ended_ms=0,
+        )  # fmt: skip
         _change(tx, run, RunState.APPLY_ASKED, facts)
         numbers = {"force": confirmed.force, "max_creations": confirmed.max_creations}
         tx.audit.add(operator, "reconcile.apply", run_id, {"state": run.state}, numbers)

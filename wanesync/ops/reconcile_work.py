@@ -22,6 +22,7 @@ import structlog
 from wanesync import log as logs
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
 from wanesync.core.errors import CallError, ConfigError, GuardError, WanesyncError
+from wanesync.core.operators import Operator, Via
 from wanesync.core.reconcile_runs import WORKING, Run, RunFacts, RunState
 from wanesync.ops.reconcile_runs import stop_state
 from wanesync.reconcile.plan_files import END, ITEMS, PlanScope
@@ -67,6 +68,7 @@ class RunProgress:
     _steps: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
     _cancelled: threading.Event = field(default_factory=threading.Event)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def report(self, step: Step, done: int, total: int | None) -> None:
         """Note the progress of a step. Raises RunCancelled."""
@@ -80,26 +82,23 @@ class RunProgress:
 
     def show(self) -> None:
         """Store the progress, and look whether the run is cancelled. Raises DatabaseUnavailable."""
-        run, steps = self.run, dict(self._steps)
-        facts = replace(run.facts, progress=steps)
-        with self.store.transaction() as tx:
+        with self._turn, self.store.transaction() as tx:
+            run, steps = self.run, dict(self._steps)
             cancelled = tx.reconcile_runs.beat(run.id, self.process)
-            if cancelled is None:
+            if cancelled is None or cancelled:
                 self._cancelled.set()
                 return
-            current = replace(run, cancel_asked=cancelled)
-            if steps != run.facts.progress and tx.reconcile_runs.change(current, run.state, facts):
-                self.run = replace(current, facts=facts)
-        if cancelled:
-            self._cancelled.set()
+            facts = replace(run.facts, progress=steps)
+            if steps != run.facts.progress and tx.reconcile_runs.change(run, run.state, facts):
+                self.run = replace(run, facts=facts)
 
     def finish(self, state: RunState, facts: RunFacts) -> None:
         """Store the end of the work. Raises RunCancelled where the run is another process's by now."""
-        self._ended.set()
-        run = self.run
-        facts = replace(facts, progress=dict(self._steps))
-        if not self.store.run(lambda tx: tx.reconcile_runs.change(run, state, facts)):
-            raise RunCancelled("this run was taken for lost meanwhile: start it again")
+        with self._turn:
+            run, facts = self.run, replace(facts, progress=dict(self._steps))
+            if not self.store.run(lambda tx: tx.reconcile_runs.change(run, state, facts)):
+                raise RunCancelled("this run was taken for lost meanwhile: start it again")
+            self._ended.set()
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -276,12 +275,16 @@ def _apply(session: ReconcileSession, progress: RunProgress) -> RunState:
         selection = session.select(force=confirmed.force, max_creations=confirmed.max_creations)
         chosen = session.choose_from_plan(path, progress.report)
     progress.check()
-    queued = session.queue(replace(selection, keys=frozenset(chosen.keys)))
+    queued = session.queue(replace(selection, keys=frozenset(chosen.keys), operator=_find_author(facts)))
     result = {"jobs": queued.jobs, "linked": queued.linked, "skipped": len(chosen.skipped), "keys": len(chosen.keys)}
     now_ms = store.now_ms()
     done = replace(facts, applied_ms=now_ms, ended_ms=now_ms, result=result, job_run=queued.run_id, problem="")
     progress.finish(RunState.APPLIED, done)
     return RunState.APPLIED
+
+
+def _find_author(facts: RunFacts) -> Operator:
+    return Operator(facts.applied_by, Via(facts.applied_via) if facts.applied_via else Via.SYSTEM)
 
 
 def write_plan(store: Store, run_id: str, path: Path) -> None:

@@ -17,6 +17,7 @@ from wanesync.core.diff.missed_webhooks import MissedCounts
 from wanesync.core.errors import GuardError
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
+from wanesync.core.operators import Operator
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.catch_up import OVERLAP_MS
 from wanesync.reconcile.changed_since import PARALLEL_READS, Changes, ChangesReader
@@ -52,7 +53,7 @@ class Selection:
     ``force``: despite the share of overwrites. ``only``: differences of these classes; empty: all, with pairs to be
     linked and records to be read again. ``limit``: at most so many people who are written. ``max_creations``: creations
     allowed. ``avoid``: keys that are left out; ``keys``: the only ones that are not. ``run_id``: of the run the jobs
-    belong to, "" for a new one.
+    belong to, "" for a new one. ``operator``: who queues it, for the journal and the audit log.
     """
 
     force: bool = False
@@ -62,6 +63,7 @@ class Selection:
     avoid: frozenset[str] = frozenset()
     keys: frozenset[str] | None = None
     run_id: str = ""
+    operator: Operator | None = None
 
     @property
     def restricted(self) -> bool:
@@ -199,7 +201,10 @@ class Reconcile:
             if run_property:
                 tx.settings.put(mark_name(run_id), run_property)
             counts = {str(kind): n for kind, n in report.counts.items()}
-            tx.journal.add("reconcile", Side.HUBSPOT, "", "", {"run": run_id, "counts": counts, "jobs": jobs})
+            data = {"run": run_id, "counts": counts, "jobs": jobs}
+            tx.journal.add("reconcile", Side.HUBSPOT, "", "", data, operator=wanted.operator)
+            if wanted.operator is not None:
+                tx.audit.add(wanted.operator, "reconcile.queue", run_id, None, {"jobs": jobs})
             return run_id
 
         run_id = self.runtime.commit("reconcile.queue", begin)

@@ -15,6 +15,7 @@ from wanesync.accounts import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE
 from wanesync.cli.commands import reconcile_options as options
 from wanesync.cli.commands.reconcile_options import ReconcileOptions
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
+from wanesync.cli.operator import find_operator
 from wanesync.cli.reports import differences
 from wanesync.cli.reports.csv_report import write_csv
 from wanesync.cli.reports.html_report import Heading, write_html
@@ -222,6 +223,7 @@ def _carry_out(
 
 def _queue(session: ReconcileSession, asked: ReconcileOptions) -> Queued:
     selection = session.select(asked.only, asked.limit, asked.force, asked.max_creates)
+    selection = replace(selection, operator=find_operator())
     applied = chosen = None
     if asked.apply is not None:
         with _show_progress() as progress:
