@@ -140,7 +140,9 @@ def build_queue_process(config: Config, store: Store, stopping: threading.Event)
     options = build_bus_options(config, Role.QUEUE, config.bus.name or _host_name(), LONE_SESSION_S)
     seal = Seal(config.bus.entries)
     sink = None if config.purchases.sink == "auto" else Sink(config.purchases.sink)
-    intake = intake_wiring.build_intake(config, store, verified=True)
+    intake = replace(
+        intake_wiring.build_intake(config, store, verified=True), tracing=intake_wiring.build_tracing(config)
+    )
     return QueueProcess(store, intake, seal, options, sink, stopping)
 
 

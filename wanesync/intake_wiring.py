@@ -5,6 +5,8 @@ Apart from ``wiring`` because a serverless process imports it at every cold star
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Collection
 from functools import partial
@@ -22,6 +24,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.ports import WebhookPort
+from wanesync.core.tracing import NO_TRACING, Tracing
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store.database import Store, open_store
 from wanesync.store.encryption import key_file_of
@@ -135,6 +138,19 @@ def build_intake(
         for side in sides
     }
     return Intake(store, hooks, armed_failpoint(), sleep=time.sleep)
+
+
+def build_tracing(config: Config) -> Tracing:
+    """Build what traces webhooks and requests in this process. Raises ``ConfigError`` without the extra it needs."""
+    telemetry = config.telemetry
+    if telemetry.traces is None:
+        return NO_TRACING
+    try:
+        from wanesync.telemetry import open_tracing  # noqa: PLC0415 - an extra, and of no use without a collector
+    except ImportError as error:
+        missing = "telemetry.traces: needs OpenTelemetry, which is not installed: pip install 'wanesync[otel]'"
+        raise ConfigError([missing]) from error
+    return open_tracing(telemetry.traces, telemetry.sample, f"{socket.gethostname()}-{os.getpid()}")
 
 
 def build_signature(config: Config, side: Side) -> RenewableSignature:

@@ -126,6 +126,7 @@ def build_runtime(
         stripe_port=stripe,
         failpoint=armed_failpoint(),
         pacers=pacers,
+        tracing=intake_wiring.build_tracing(config),
     )
 
 
@@ -192,7 +193,7 @@ def _connect_hubspot(
         own_source_ids=frozenset(config.hubspot.own_source_ids),
         api_version=config.hubspot.api_version,
         gate=pacer.pass_gate,
-        observe=RequestFigures(pacer).count,
+        observe=RequestFigures(pacer, intake_wiring.build_tracing(config)).count,
         network=build_network_policy(config),
     )
 
@@ -223,7 +224,7 @@ def _connect_stripe(
         config.stripe.base_url,
         portal=pins.portal,
         gate=pacer.pass_gate,
-        observe=RequestFigures(pacer).count,
+        observe=RequestFigures(pacer, intake_wiring.build_tracing(config)).count,
         network=build_network_policy(config),
         event_key=store.encryption.event_key,
     )
@@ -326,7 +327,8 @@ def build_web_server(config: Config, store: Store) -> WebServer:
     if not config.is_rehearsal:
         config.require("server.public_url")
     counts = WebhookCounters(store.figures)
-    intake = replace(build_intake(config, store), count=counts.count_elements)
+    tracing = intake_wiring.build_tracing(config)
+    intake = replace(build_intake(config, store), count=counts.count_elements, tracing=tracing)
     settings = replace(
         intake_wiring.build_web_settings(config.server),
         ready=lambda: find_trouble(store),

@@ -324,7 +324,7 @@ def test_on_a_terminal_retry_shows_how_many_and_asks(fresh: Stage) -> None:
 def test_db_prune_lists_what_would_be_removed_and_what_was(stage: Stage) -> None:
     names = {"events", "event_payloads", "done_jobs", "webhooks_set_aside", "own_writes", "closed_conflicts"}
     names |= {"counted_overwrites", "counted_sources", "journal", "webhook_counts"}
-    names |= {"figures_by_minute", "figures_by_hour"}
+    names |= {"figures_by_minute", "figures_by_hour", "traces_of_jobs"}
     names |= {"failed_attempts", "jobs_of_bulk_runs", "bulk_runs"}
     for arguments in (["--dry-run"], []):
         document = stage.ask("db", "prune", *arguments)

@@ -25,6 +25,7 @@ from wanesync.config.log_settings import Log
 from wanesync.config.managers.contents import split_list
 from wanesync.config.managers.reader import ManagerReader
 from wanesync.config.secret_source import SecretSource, Values
+from wanesync.config.telemetry import Telemetry
 from wanesync.config.value_types import (
     HUBSPOT_URL,
     STRIPE_URL,
@@ -405,6 +406,7 @@ class Config(Section):
     worker: Worker = Worker()
     retention: Retention = Retention()
     log: Log = Log()
+    telemetry: Telemetry = Telemetry()
     admin: Admin = Admin()
     _secret_source: SecretSource = PrivateAttr(default_factory=SecretSource)
     _read_again: Callable[[], Config] | None = PrivateAttr(default=None)

@@ -118,7 +118,8 @@ class Job:
     ``key``: of the contact, customer, guest or payment. ``token``: fencing token, replaced by every claim. ``attempts``
     counts failed calls, ``rescues`` consecutive crashes of the process that ran it. ``waits_for``: a
     ``WaitCode`` or a ``pause_code``. ``reason`` is text for people. ``turns``: consecutive claims without news and
-    without a call, this one included (docs/correctness.md#wake-ups).
+    without a call, this one included (docs/correctness.md#wake-ups). ``trace``: the context of its trace
+    (``core.tracing``), which only a worker that traces reads.
     """
 
     id: str
@@ -138,6 +139,7 @@ class Job:
     dead_class: str = ""
     run_id: str = ""
     turns: int = 0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class JobRequest:
 
     ``arrived_ms``: since when a person waits for it, which is that of the job that passes the work on; None: now.
     ``woken_by``: the job that requests it while nothing new happened; None: there is news (a revision, an event, a
-    link, an answer, a decision). See docs/correctness.md#wake-ups.
+    link, an answer, a decision). See docs/correctness.md#wake-ups. ``trace``: the context of the trace it belongs to.
     """
 
     lane: Side
@@ -157,13 +159,16 @@ class JobRequest:
     run_id: str = ""
     woken_by: Job | None = None
     arrived_ms: int | None = None
+    trace: str = ""
 
 
 def pass_on(job: Job, lane: Side, key: str, *, due_ms: int | None = None, is_news: bool = True) -> JobRequest:
     """Return the request for a write that goes on with the work of ``job``: as urgent, and waited for as long."""
     woken_by = None if is_news else job
     priority = Priority(job.priority)
-    return JobRequest(lane, JobKind.WRITE, key, priority, due_ms, woken_by=woken_by, arrived_ms=job.arrived_ms)
+    return JobRequest(
+        lane, JobKind.WRITE, key, priority, due_ms, woken_by=woken_by, arrived_ms=job.arrived_ms, trace=job.trace
+    )
 
 
 class Ending(StrEnum):

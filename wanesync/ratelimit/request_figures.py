@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wanesync.core.figures import Figure, RequestResult
+from wanesync.core.tracing import NO_TRACING, Tracing
 
 if TYPE_CHECKING:
     from wanesync.core.ports import RequestEnd
@@ -20,9 +21,11 @@ class RequestFigures:
     """Counts the requests of one side, by the operation that its pacer knows for the thread that makes them."""
 
     pacer: Pacer
+    tracing: Tracing = NO_TRACING
 
     def count(self, end: RequestEnd) -> None:
-        """Count one request that ended in this thread."""
+        """Count one request that ended in this thread, and note it with the call that is traced."""
+        self.tracing.note_request(end)
         figures, side, operation = self.pacer.store.figures, self.pacer.side, self.pacer.operation or OTHER
         figures.add(Figure.VENDOR_REQUESTS, side, operation, find_result(end.status))
         figures.observe(Figure.VENDOR_CALL, side, operation, ms=end.took_ms)

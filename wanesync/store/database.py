@@ -42,6 +42,7 @@ from wanesync.store.tables.figures import Figures
 from wanesync.store.tables.future_times import FutureTimes
 from wanesync.store.tables.holds import Holds
 from wanesync.store.tables.job_lists import JobLists
+from wanesync.store.tables.job_traces import JobTraces
 from wanesync.store.tables.jobs import Jobs
 from wanesync.store.tables.journal import Journal
 from wanesync.store.tables.links import Links
@@ -106,6 +107,7 @@ class Tx:
     future_times = _TableOf(FutureTimes)
     holds = _TableOf(Holds)
     job_lists = _TableOf(JobLists)
+    job_traces = _TableOf(JobTraces)
     jobs = _TableOf(Jobs)
     journal = _TableOf(Journal)
     links = _TableOf(Links)

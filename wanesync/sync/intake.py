@@ -21,6 +21,7 @@ from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
+from wanesync.core.tracing import NO_TRACING, Tracing
 from wanesync.store.database import Store, Tx
 from wanesync.store.queries import Dialect
 from wanesync.store.session import TransactionConflict
@@ -62,6 +63,7 @@ class _Post:
     error: Exception | None = None
     done: bool = False
     leads: bool = False
+    trace: str = ""
     turn: threading.Event = field(default_factory=threading.Event)
 
 
@@ -69,7 +71,8 @@ class _Post:
 class Intake:
     """Verifies, parses and stores webhooks. Holds webhook secrets (inside ``hooks``), never an API key.
 
-    ``count`` is called with numbers of elements that were dropped or cost a read.
+    ``count`` is called with numbers of elements that were dropped or cost a read. ``tracing`` begins a trace with each
+    webhook.
 
     POSTs that arrive while commits are under way share the next one, because a commit costs a flush of the disk; soon
     after a commit the next one waits GATHER_S for them. ``sleep`` waits some seconds; None: no commit waits.
@@ -82,6 +85,7 @@ class Intake:
     count: Callable[[Side, Outcome, int], None] = _count_nothing
     sleep: Callable[[float], None] | None = None
     monotonic_s: Callable[[], float] = time.monotonic
+    tracing: Tracing = NO_TRACING
     _ended_s: float = float("-inf")
     _queue: list[_Post] = field(default_factory=list)
     _commits: int = 0
@@ -103,7 +107,14 @@ class Intake:
 
         Raises ``InvalidPayload``, and ``DatabaseUnavailable``, for which the answer is 503.
         """
-        post = _Post(side, self.hooks[side].parse(body, received_ms))
+        with self.tracing.webhook(side) as trace:
+            post = _Post(side, self.hooks[side].parse(body, received_ms), trace=trace)
+            self._store(post)
+        self._count_elements(side, post.parsed)
+        return post.new
+
+    def _store(self, post: _Post) -> None:
+        """Have a POST stored, by this thread or by another one. Raises its error."""
         with self._guard:
             self._queue.append(post)
             if self._commits < MAX_COMMITS[self.store.dialect]:
@@ -117,8 +128,6 @@ class Intake:
                 self._pass_turn()
         if post.error is not None:
             raise post.error
-        self._count_elements(side, post.parsed)
-        return post.new
 
     def _wait_turn(self, post: _Post) -> bool:
         """Wait until this POST is stored (False), or until its thread is to commit what waits."""
@@ -209,12 +218,14 @@ class Intake:
             # An event that two of the POSTs carry is the first one's.
             new -= own
             post.new = len(own)
+            store_trace(tx, post.parsed, post.trace)
 
     def _keep_alone(self, tx: Tx, post: _Post) -> None:
         tx.settings.check_field_map()
         try:
             with tx.savepoint():
                 post.new = self.store_parsed(tx, post.side, post.parsed)
+                store_trace(tx, post.parsed, post.trace)
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one element that cannot be stored must not stop the others
@@ -310,6 +321,14 @@ def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | No
         ]
     )
     return new
+
+
+def store_trace(tx: Tx, parsed: ParsedWebhook, trace: str) -> None:
+    """Store with the jobs of a webhook the trace that they belong to, if it is traced."""
+    if trace:
+        reads = {(event.side, JobKind.READ, event.record_id): trace for event in parsed.events}
+        payments = {(Side.HUBSPOT, JobKind.PURCHASE, purchase.payment_id): trace for purchase in parsed.purchases}
+        tx.job_traces.put(reads | payments)
 
 
 def _find_bulk_sources(events: Sequence[Event], bulk_sources: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:

@@ -15,6 +15,7 @@ from wanesync.core.model import Side
 from wanesync.core.plan import Rules
 from wanesync.core.ports import FieldTranslation, HubSpotPort, StripePort
 from wanesync.core.purchases import Sink
+from wanesync.core.tracing import NO_TRACING, Tracing
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.processes import MAX_LOCK_MS
@@ -68,6 +69,7 @@ class Runtime:
     stripe_port: StripePort | None = None
     failpoint: Failpoint = no_failpoint
     pacers: Mapping[Side, Pacer] = field(default_factory=dict)
+    tracing: Tracing = NO_TRACING
 
     @property
     def name(self) -> str:

@@ -246,6 +246,9 @@ class Lane:
         if not jobs:
             return []
         kind = jobs[0].kind
+        if self.runtime.tracing.is_on:
+            traces = tx.job_traces.of(self.side, kind, [job.key for job in jobs])
+            jobs = [replace(job, trace=traces.get(job.key, "")) for job in jobs]
         if kind is JobKind.READ:
             return self._guarded(tx, jobs, self.reader.prepare, pauses)
         if kind is JobKind.PURCHASE:

@@ -332,7 +332,8 @@ class Worker:
             check()
             self.runtime.failpoint(f"{call.operation}.before")
             try:
-                answer: object = call.send()
+                with self.runtime.tracing.call(call.lane, call.operation, [job.trace for job in call.jobs]):
+                    answer: object = call.send()
             except CallError as error:
                 answer = error
             self.runtime.failpoint(f"{call.operation}.after")

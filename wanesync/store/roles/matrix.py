@@ -353,6 +353,11 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(insert=ANY, delete=ANY),
         admin=_allow(insert=ANY, update=_columns("data"), delete=ANY),
     ),
+    "job_traces": _table(
+        doors=_allow(insert=ANY, update=_columns("context", "at_ms")),
+        workers=_allow(insert=ANY, update=_columns("context", "at_ms"), delete=ANY),
+        admin=_allow(insert=ANY, update=_columns("context", "at_ms"), delete=ANY),
+    ),
     # Every part adds to the same rows; a worker and an operator remove old ones.
     "figures": _table(
         doors=_allow(insert=ANY, update=_FIGURES),

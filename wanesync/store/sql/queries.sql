@@ -1558,6 +1558,19 @@ ORDER BY start_ms LIMIT 1 OFFSET :skip;
 -- name: drop_figures
 DELETE FROM figures WHERE span_ms = :span_ms AND start_ms > :after AND start_ms <= :upto RETURNING 1;
 
+-- name: put_job_trace
+INSERT INTO job_traces (lane, kind, key, context, at_ms) VALUES (:lane, :kind, :key, :context, :now)
+ON CONFLICT (lane, kind, key) DO UPDATE SET context = excluded.context, at_ms = excluded.at_ms;
+
+-- name: job_traces_of
+SELECT key, context FROM job_traces WHERE lane = :lane AND kind = :kind AND key IN (:keys);
+
+-- name: job_traces_bound
+SELECT at_ms FROM job_traces WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_job_traces
+DELETE FROM job_traces WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;
+
 -- name: count_overdue
 SELECT SUM(number), MIN(oldest_ms) FROM (
     SELECT COUNT(*) AS number, MIN(arrived_ms) AS oldest_ms FROM jobs

@@ -481,6 +481,17 @@ CREATE TABLE figures (
 );
 CREATE INDEX figures_start ON figures (span_ms, start_ms);
 
+-- The trace (W3C traceparent) that a job belongs to; empty unless [telemetry] traces is set.
+CREATE TABLE job_traces (
+    lane TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    context TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    PRIMARY KEY (lane, kind, key)
+);
+CREATE INDEX job_traces_at ON job_traces (at_ms);
+
 -- Alerts: ids, codes and counts, no personal data. One row for each alert that is raised, or not yet told as recovered.
 CREATE TABLE alert_states (
     code TEXT NOT NULL,

@@ -27,6 +27,7 @@ from wanesync.core.jobs import (
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
 from wanesync.store.session import ConstraintViolated, Row, Table
+from wanesync.store.tables.job_traces import JobTraces
 from wanesync.store.tables.processes import LEASE_MS, lease_bounds
 
 _KINDS = tuple(JobKind)
@@ -181,6 +182,8 @@ class Jobs(Table):
                 }
             )
         self._session.each("queue_job", batch)
+        if any(request.trace for request in requests):
+            JobTraces(self._session).put({(one.lane, one.kind, one.key): one.trace for one in requests})
         for (lane, kind), keys in sorted(groups.items()):
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
             self._session.lanes_to_wake.add(lane)

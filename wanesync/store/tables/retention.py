@@ -17,6 +17,8 @@ from wanesync.store.session import Table
 from wanesync.store.tables.api_answers import ANSWER_DAYS
 
 DAY_MS = 86_400_000
+JOB_TRACE_DAYS = 1
+"""How long it is known which trace a job belongs to (our choice): one that waits for longer is not traced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Retention(Table):
             RetentionRule("failed attempts", "job_attempts_bound", "drop_job_attempts", events_ms),
             RetentionRule("jobs of bulk runs", "bulk_run_jobs_bound", "drop_bulk_run_jobs", events_ms),
             RetentionRule("bulk runs", "bulk_runs_bound", "drop_bulk_runs", self._before(policy.journal_days)),
+            RetentionRule("traces of jobs", "job_traces_bound", "drop_job_traces", self._before(JOB_TRACE_DAYS)),
             self._figures("figures by minute", MINUTE_MS, policy.minute_figure_days),
             self._figures("figures by hour", HOUR_MS, policy.hour_figure_days),
             *self._alerts(policy),
