@@ -25,6 +25,7 @@ help:
 	@echo 'make wheel-test  build the wheel and try it in a fresh environment outside this folder'
 	@echo 'make mosquitto   install the MQTT broker of the tests, if it is missing'
 	@echo 'make chromium    install the browser of the tests, if it is missing'
+	@echo 'make pgbouncer   install the pooler of the tests, if it is missing'
 	@echo 'make lint        format, lint, types and import rules'
 	@echo 'make fmt         format, and repair what can be repaired'
 	@echo 'make simulate SEEDS=N [SEED_START=K]   the engine under a virtual clock, with crashes, lost answers and disorder'
@@ -42,27 +43,30 @@ demo: $(VENV)/.runtime
 
 .PHONY: test
 # Three at a time on two cores: the tests with real processes wait more than they compute.
-test: lint mosquitto chromium
+test: lint mosquitto chromium pgbouncer
 	@$(BIN)/pytest -n 3 --dist worksteal
 
-# The broker of the tests comes from the system's packages; a run that may not install it fails with its name.
-.PHONY: mosquitto
-mosquitto:
-	@PATH=$$PATH:/usr/sbin:/usr/local/sbin; command -v mosquitto > /dev/null || { \
-		echo 'Installing mosquitto, the MQTT broker of the tests ...'; \
-		[ "$$(id -u)" = 0 ] && as= || as='sudo -n'; \
-		{ $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq mosquitto > /dev/null; } || { \
-			echo 'mosquitto is missing, and is needed by the tests: apt-get install mosquitto' >&2; exit 2; }; }
-
-# So does the browser of the tests of the admin pages.
-.PHONY: chromium
-chromium:
-	@command -v chromium > /dev/null || { \
-		echo 'Installing chromium, the browser of the tests ...'; \
+# What the tests need of the system's packages; a run that may not install a piece fails with its name.
+define install
+	@PATH=$$PATH:/usr/sbin:/usr/local/sbin; command -v $(1) > /dev/null || { \
+		echo 'Installing $(1), $(2) of the tests ...'; \
 		[ "$$(id -u)" = 0 ] && as= || as='sudo -n'; \
 		{ $$as apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends \
-			chromium > /dev/null; } || { \
-			echo 'chromium is missing, and is needed by the tests: apt-get install chromium' >&2; exit 2; }; }
+			$(1) > /dev/null; } || { \
+			echo '$(1) is missing, and is needed by the tests: apt-get install $(1)' >&2; exit 2; }; }
+endef
+
+.PHONY: mosquitto
+mosquitto:
+	$(call install,mosquitto,the MQTT broker)
+
+.PHONY: chromium
+chromium:
+	$(call install,chromium,the browser)
+
+.PHONY: pgbouncer
+pgbouncer:
+	$(call install,pgbouncer,the pooler in front of Postgres)
 
 .PHONY: unit
 unit: $(VENV)/.dev

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from wanesync.web.settings import WebSettings
 
 
-def open_database(config: Config, *, migrate: bool | None = None, pooled: bool = False) -> Store:
+def open_database(config: Config, *, migrate: bool | None = None, pooled: bool = False, connections: int = 0) -> Store:
     """Open the database. Raises ``DatabaseUnavailable`` and ``ConfigError``.
 
     ``migrate``: whether to create it or bring it to this program's schema. None: only a SQLite file that exists.
-    ``pooled``: with one connection, which may lead through a pooler (``open_store``).
+    ``pooled``, ``connections``: as in ``open_store``.
     """
     if migrate is None and not is_on_file(config):
         migrate = False
@@ -49,7 +49,8 @@ def open_database(config: Config, *, migrate: bool | None = None, pooled: bool =
         config.database,
         find_key_source(config) or (),
         migrate=migrate,
-        pooled=pooled,
+        pooled=pooled or config.database_pooler,
+        connections=connections,
         find_url=address.find if address else None,
     )
 

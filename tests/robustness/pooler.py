@@ -10,24 +10,17 @@ install pgbouncer). Exits 1 if one was not stored, or the server saw more connec
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 
 import anyio
 import httpx
 import psycopg
 
 from tests.robustness.cold_start import installation
-from tests.support.ports import free_port
+from tests.support.pgbouncer import pooled
 from tests.support.serverless_door import change, sign
 from wanesync.core.model import Side
 from wanesync.serverless.door import DatabaseDoor, ServerlessApp, build_database_door, read_config
@@ -38,41 +31,6 @@ SERVER_CONNECTIONS = 20
 MAX_SENT = 10
 AT_A_TIME = 16
 """Threads that call the doors; the connections of all of them are open throughout."""
-CONFIG = """\
-[databases]
-door = host={host} dbname=door user=postgres
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = {size}
-max_client_conn = 5000
-ignore_startup_parameters = extra_float_digits
-logfile = {folder}/pgbouncer.log
-"""
-
-
-@contextmanager
-def pooled(url: str) -> Iterator[str]:
-    """The address of PgBouncer in front of a server on a Unix socket."""
-    program = shutil.which("pgbouncer")
-    if program is None:
-        raise SystemExit("pgbouncer is missing: apt-get install pgbouncer")
-    with tempfile.TemporaryDirectory(prefix="pgb") as name:
-        folder, port = Path(name), free_port()
-        folder.chmod(0o777)
-        file = folder / "pgbouncer.ini"
-        host = url.partition("host=")[2]
-        file.write_text(CONFIG.format(host=host, port=port, size=SERVER_CONNECTIONS, folder=folder))
-        user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        with subprocess.Popen([program, "-q", *user, str(file)]) as process:
-            try:
-                time.sleep(1)
-                yield f"postgresql://postgres@127.0.0.1:{port}/door"
-            finally:
-                process.terminate()
 
 
 def post_until_stored(door: DatabaseDoor, number: int) -> int:
@@ -99,7 +57,11 @@ def main() -> int:
     parser.add_argument("--doors", type=int, default=1000)
     count = parser.parse_args().doors
     raise_file_limit()
-    with installation() as env, pooled(env["WANESYNC_DATABASE"]) as url, ThreadPoolExecutor(AT_A_TIME) as threads:
+    with (
+        installation() as env,
+        pooled(env["WANESYNC_DATABASE"], SERVER_CONNECTIONS) as url,
+        ThreadPoolExecutor(AT_A_TIME) as threads,
+    ):
         config = read_config({**env, "WANESYNC_DATABASE": url})
         began_s = time.monotonic()
         doors = list(threads.map(lambda _: build_database_door(config), range(count)))

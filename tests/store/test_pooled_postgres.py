@@ -7,6 +7,7 @@ from contextlib import closing
 import psycopg
 
 from wanesync.store import make_key, open_store
+from wanesync.store.postgres import PostgresDatabase
 
 SESSION_STATE = """
     SELECT current_setting('statement_timeout'), current_setting('enable_seqscan'),
@@ -24,7 +25,15 @@ def test_no_setting_and_no_prepared_statement_outlives_a_transaction(postgres_ur
         with store.reading() as tx:
             assert tx.settings.get("name") == "4"
         with store.read_statementwise() as tx:
-            assert tx._session.execute(SESSION_STATE).fetchall() == [("0", "on", 0, 0)]
+            assert tx.settings.get("name") == "4"
+        store.run(lambda tx: tx.rates.set_limit("stripe", 5))
+        assert len(store.reserve("stripe", 2)) == 2
+        # Signals of this process that nothing has taken yet; then nothing comes, and the wait is short all the same.
+        store.wait_for_work(60_000)
+        assert not store.wait_for_work(60_000)
+        assert isinstance(store._database, PostgresDatabase)
+        with store._database._command() as connection:
+            assert connection.execute(SESSION_STATE).fetchall() == [("0", "on", 0, 0)]
 
 
 def test_a_transaction_has_the_bounds_and_the_planner_of_every_other_connection(postgres_url: str) -> None:
@@ -45,7 +54,10 @@ def test_a_transaction_has_the_bounds_and_the_planner_of_every_other_connection(
 def test_a_pooled_store_holds_one_connection(postgres_url: str) -> None:
     key = make_key("k001")
     open_store(postgres_url, [key], migrate=True).close()
-    with closing(open_store(postgres_url, [key], pooled=True)) as store, psycopg.connect(postgres_url) as other:
+    with (
+        closing(open_store(postgres_url, [key], pooled=True, connections=1)) as store,
+        psycopg.connect(postgres_url) as other,
+    ):
         for _ in range(3):
             store.run(lambda tx: tx.settings.put("name", "value"))
         assert other.execute(CLIENTS).fetchone() == (1,)

@@ -389,6 +389,7 @@ class Config(Section):
 
     database: Database = "sqlite:wanesync.db"
     database_password: Password | None = None
+    database_pooler: bool = False
     hubspot: HubSpot = HubSpot()
     stripe: Stripe = Stripe()
     server: Server = Server()

@@ -135,7 +135,7 @@ def build_database_door(config: Config) -> DatabaseDoor:
     """
     config.require("server.public_url")
     sides = intake_wiring.find_given_sides(config)
-    store = intake_wiring.open_database(config, migrate=False, pooled=True)
+    store = intake_wiring.open_database(config, migrate=False, pooled=True, connections=1)
     try:
         counts = WebhookCounters(store.figures)
         intake = replace(intake_wiring.build_intake(config, store, sides=sides), count=counts.count_elements)

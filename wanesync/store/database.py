@@ -369,19 +369,21 @@ def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of c
     clock: DatabaseClock | None = None,
     rng: random.Random | None = None,
     pooled: bool = False,
+    connections: int = 0,
     find_url: Callable[[], str] | None = None,
 ) -> Store:
     """Opens ``sqlite:FILE``, ``sqlite::memory:`` (one thread) or ``postgresql://…``.
 
     ``keys``: ``ID:BASE64`` entries, or where they are read; none for the key file beside a SQLite database.
-    ``migrate``: True creates it or runs its missing migrations; None only migrates; False does neither. ``pooled``: of
-    Postgres, one connection, which may lead through a pooler in transaction mode; nothing can wait for work there.
+    ``migrate``: True creates it or runs its missing migrations; None only migrates; False does neither. ``pooled``: the
+    address of Postgres leads through a pooler in transaction mode, which is found out otherwise. ``connections`` to
+    Postgres at most, 0 for the usual number.
     ``find_url``: returns the address for each new connection to Postgres, whose password may have been replaced.
 
     Raises ConfigError: a malformed address or key, a schema that is missing or behind (where ``migrate`` forbids to
     change it) or newer than this program. Raises DatabaseUnavailable. Raises DecryptionFailed: other keys encrypted it.
     """
-    database = _open_database(url, pooled=pooled, find_url=find_url)
+    database = _open_database(url, pooled=pooled, connections=connections, find_url=find_url)
     try:
         behind = _check_schema(database, migrate=migrate)
         encryption = load_keyring(keys, url)
@@ -398,17 +400,17 @@ def open_store(  # noqa: PLR0913 - a clock, a source of chance and the kind of c
     return store
 
 
-def _open_database(url: str, *, pooled: bool = False, find_url: Callable[[], str] | None = None) -> Database:
+def _open_database(url: str, *, pooled: bool, connections: int, find_url: Callable[[], str] | None) -> Database:
     if url.startswith("sqlite:") and url != "sqlite:":
         from wanesync.store.sqlite import SqliteDatabase  # noqa: PLC0415 - of no use to a process on Postgres
 
         return SqliteDatabase(url.removeprefix("sqlite:"))
     if url.startswith(("postgresql://", "postgres://")):
         try:
-            from wanesync.store.postgres import PostgresDatabase  # noqa: PLC0415 - psycopg is an extra
+            from wanesync.store.postgres import MAX_CONNECTIONS, PostgresDatabase  # noqa: PLC0415 - psycopg is an extra
         except ImportError as error:
             raise ConfigError([POSTGRES_MISSING]) from error
-        return PostgresDatabase(url, pooled=pooled, find_url=find_url)
+        return PostgresDatabase(url, pooled=pooled, connections=connections or MAX_CONNECTIONS, find_url=find_url)
     raise ConfigError(["database: must be sqlite:FILE or postgresql://USER@HOST/NAME"])
 
 

@@ -36,8 +36,8 @@ from wanesync.store.session import (
 
 Connection = psycopg.Connection[TupleRow]
 
-_POOL_SIZE = 24
-"""Connections of one process at most (our choice)."""
+MAX_CONNECTIONS = 24
+"""Of one process (our choice)."""
 _POOL_WORKERS = 3  # threads that make connections: the default of psycopg_pool
 _POOL_TIMEOUT_S = 2.0  # as BUSY_TIMEOUT_MS of SQLite: the web doors answer 503 after it
 _LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
@@ -56,9 +56,12 @@ _BEGIN_READING = (
 _PLANNER_SETTINGS = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off"
 
 # The same for one transaction: a pooler gives each transaction another connection, and keeps no setting of a client.
-_BEGIN_POOLED = "BEGIN ISOLATION LEVEL READ COMMITTED; " + f"{_TIMEOUTS}; {_PLANNER_SETTINGS}".replace(
-    "SET ", "SET LOCAL "
-)
+_LOCAL_SETTINGS = f"{_TIMEOUTS}; {_PLANNER_SETTINGS}".replace("SET ", "SET LOCAL ")
+_BEGIN_POOLED = f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCAL_SETTINGS}"
+_BEGIN_READING_POOLED = f"{_BEGIN_READING}; {_LOCAL_SETTINGS}; SET LOCAL idle_in_transaction_session_timeout = 600000"
+_BEGIN_LIGHT_POOLED = f"{_BEGIN_POOLED}; SET LOCAL synchronous_commit = off"
+_POOLED_POLL_MS = 250
+"""Behind a pooler nothing LISTENs: a wait for work of other processes ends so often (our choice)."""
 
 _CONFLICT_CLASS = "40"
 _TOO_LONG = {"25P03", "25P04", "57014"}  # idle in a transaction, transaction time-out, statement time-out
@@ -168,16 +171,22 @@ def _configure(connection: Connection, *, pooled: bool = False) -> None:
 class PostgresDatabase(Database):
     """A pool of connections in autocommit mode; transactions are begun and ended by name.
 
-    ``pooled``: one connection, which may lead through a pooler in transaction mode (PgBouncer, RDS Proxy): no setting
-    and no prepared statement outlives a transaction. Waiting for work needs a connection of its own and is not for it.
+    ``pooled``: the address leads through a pooler in transaction mode (PgBouncer, RDS Proxy): no setting and no
+    prepared statement outlives a transaction, nothing LISTENs. It is found out where it is not said. ``connections``:
+    at most.
     """
 
     dialect = Dialect.POSTGRES
 
-    def __init__(self, url: str, *, pooled: bool = False, find_url: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pooled: bool = False,
+        connections: int = MAX_CONNECTIONS,
+        find_url: Callable[[], str] | None = None,
+    ) -> None:
         self.label = describe(url)
-        self._pooled = pooled
-        self._begin: LiteralString = _BEGIN_POOLED if pooled else "BEGIN"
         self._url, self._find_newest = url, find_url
         self.notifier = Notifier()
         self._light: Connection | None = None
@@ -187,21 +196,31 @@ class PostgresDatabase(Database):
         self._may_be_stale = False
         self.own_pids: set[int] = set()
         # A first connection outside the pool: the pool reports only a time-out.
-        self.connect().close()
+        self.pooled = self._find_pooler(known=pooled)
+        self._begin: LiteralString = _BEGIN_POOLED if self.pooled else "BEGIN"
+        self._begin_reading: LiteralString = _BEGIN_READING_POOLED if self.pooled else _BEGIN_READING
         self._pool = ConnectionPool(
             self._find_url,
             kwargs={"autocommit": True, "connect_timeout": 5},
             min_size=1,
-            max_size=1 if pooled else _POOL_SIZE,
-            num_workers=1 if pooled else _POOL_WORKERS,
+            max_size=connections,
+            num_workers=min(connections, _POOL_WORKERS),
             timeout=_POOL_TIMEOUT_S,
             configure=self._configure,
             open=True,
             name="wanesync",
         )
 
+    def _find_pooler(self, *, known: bool) -> bool:
+        """Whether the address leads through a pooler: that gives its clients other process ids than the server has."""
+        with self._connect() as connection:
+            if known:
+                return True
+            row = connection.execute("SELECT pg_backend_pid()").fetchone()
+            return row is not None and row[0] != connection.info.backend_pid
+
     def _configure(self, connection: Connection) -> None:
-        _configure(connection, pooled=self._pooled)
+        _configure(connection, pooled=self.pooled)
         self.own_pids.add(connection.info.backend_pid)
 
     def _find_url(self) -> str:
@@ -209,14 +228,20 @@ class PostgresDatabase(Database):
 
     def connect(self, setup: str = "") -> Connection:
         """A connection outside the pool; ``setup``: a statement to run on it first. Raises DatabaseUnavailable."""
+        connection = self._connect()
         try:
-            connection = psycopg.connect(self._find_url(), autocommit=True, connect_timeout=5)
-            _configure(connection, pooled=self._pooled)
+            _configure(connection, pooled=self.pooled)
             if setup:
                 connection.execute(setup)
         except psycopg.Error as error:
             raise translate(error, self.label) from error
         return connection
+
+    def _connect(self) -> Connection:
+        try:
+            return psycopg.connect(self._find_url(), autocommit=True, connect_timeout=5)
+        except psycopg.Error as error:
+            raise translate(error, self.label) from error
 
     @contextmanager
     def session(self, context: SessionContext, *, writing: bool) -> Iterator[Session]:
@@ -224,7 +249,7 @@ class PostgresDatabase(Database):
         connection = self._take()
         try:
             try:
-                connection.execute(self._begin if writing else _BEGIN_READING, prepare=False)
+                connection.execute(self._begin if writing else self._begin_reading, prepare=False)
                 session = PostgresSession(connection, self.label, context, writing=writing)
                 yield session
                 if session.lanes_to_wake:
@@ -243,7 +268,11 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def read_statementwise(self, context: SessionContext) -> Iterator[Session]:
-        """Without a transaction: saves the round trips of BEGIN and COMMIT."""
+        """Without a transaction: saves the round trips of BEGIN and COMMIT. Behind a pooler its settings need one."""
+        if self.pooled:
+            with self.session(context, writing=False) as session:
+                yield session
+            return
         with self._command() as connection:
             yield PostgresSession(connection, self.label, context, writing=False)
 
@@ -252,12 +281,28 @@ class PostgresDatabase(Database):
         """Commits without a flush of the disk: a lost row of rate slots starts anew."""
         with self._light_lock:
             if self._light is None or self._light.closed:
-                self._light = self.connect("SET synchronous_commit = off")
+                self._light = self.connect("" if self.pooled else "SET synchronous_commit = off")
             try:
-                yield PostgresSession(self._light, self.label, context, writing=True)
+                with self._light_transaction(self._light):
+                    yield PostgresSession(self._light, self.label, context, writing=True)
             except psycopg.Error as error:
                 self._leave_standby(error, self._light)
                 raise translate(error, self.label) from error
+
+    @contextmanager
+    def _light_transaction(self, connection: Connection) -> Iterator[None]:
+        """Behind a pooler the light connection's settings need a transaction; elsewhere each statement is one."""
+        if not self.pooled:
+            yield
+            return
+        try:
+            connection.execute(_BEGIN_LIGHT_POOLED, prepare=False)
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(psycopg.Error):
+                connection.rollback()
+            raise
 
     def applied(self) -> int | None:
         """The number of the newest migration; None without a table of migrations."""
@@ -294,7 +339,9 @@ class PostgresDatabase(Database):
         return min(found)[1]
 
     def wait(self, subscription: WorkSubscription, timeout_ms: int) -> bool:
-        """Waits for a NOTIFY of any process or a signal of this one."""
+        """Waits for a NOTIFY of any process or a signal of this one; behind a pooler for a signal, and not long."""
+        if self.pooled:
+            return self.notifier.wait(subscription, min(timeout_ms, _POOLED_POLL_MS) / 1000)
         with self._listener_lock:
             if self._listener is None:
                 self._listener = _Listener(self)
