@@ -176,15 +176,16 @@ class Caller:
             found += [one for one in dict.fromkeys(deeper[:1] + deeper[-1:]) if one not in found]
         return [path for path in found if not path.startswith(("/logs/export", "/logout"))]
 
-    def measure(self, path: str, rounds: int) -> Page:
-        """Ask a page several times; the first one, which loads its template, is not counted."""
+    def measure(self, path: str, rounds: int) -> Page | None:
+        """Ask a page several times; the first one, which loads its template, is not counted. None if it fails."""
         took_ms, size = [], 0
         for _ in range(rounds + 1):
             began_s = time.perf_counter()
             answer = self._client.get(path)
             took_ms.append((time.perf_counter() - began_s) * 1000)
             if answer.status_code != 200:
-                raise SystemExit(f"{path} is answered with {answer.status_code}: {answer.text[:500]}")
+                sys.stderr.write(f"{path} is answered with {answer.status_code}\n")
+                return None
             size = answer.num_bytes_downloaded
         return Page(path, took_ms[1:], size)
 
@@ -221,16 +222,25 @@ def run_admin(url: str, key: str, folder: Path) -> Iterator[Caller]:
 
 def measure(url: str, folder: Path, rows: Rows, rounds: int, more: Sequence[str]) -> tuple[list[Page], dict[str, int]]:
     """Fill a database and measure every page over it: the pages, and path -> bytes of the first load."""
+    kept = folder / "key"
+    if kept.exists():
+        with run_admin(url, kept.read_text(), folder) as caller:
+            return _measure_pages(caller, rounds, more)
     key = "bnch:" + base64.b64encode(secrets.token_bytes(32)).decode()
     with closing(open_store(url, [key], migrate=True)) as store:
         began_s = time.monotonic()
         add_user(store, SYSTEM, "admin1", OperatorRole.ADMIN, CHEAP.hash(PASSWORD))
         fill(store, url, rows)
         sys.stderr.write(f"filled within {time.monotonic() - began_s:.0f} s\n")
+    kept.write_text(key)
     with run_admin(url, key, folder) as caller:
-        paths = list(dict.fromkeys([*caller.find_pages(), *more]))
-        pages = [caller.measure(path, rounds) for path in paths]
-        return pages, {path: caller.measure_first_load(path) for path in paths}
+        return _measure_pages(caller, rounds, more)
+
+
+def _measure_pages(caller: Caller, rounds: int, more: Sequence[str]) -> tuple[list[Page], dict[str, int]]:
+    paths = list(dict.fromkeys([*caller.find_pages(), *more]))
+    pages = [page for path in paths if (page := caller.measure(path, rounds)) is not None]
+    return pages, {page.path: caller.measure_first_load(page.path) for page in pages}
 
 
 def main() -> int:
@@ -239,13 +249,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=40, help="requests of each page")
     parser.add_argument("--share", type=float, default=1.0, help="share of the rows, for a trial")
     parser.add_argument("--only", choices=["sqlite", "postgres"], help="one of the databases")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FOLDER", help="of SQLite: where the file stays, for the next time"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
     options = parser.parse_args()
     kept: dict[str, object] = {}
     worst = 0
     for name in (options.only,) if options.only else ("sqlite", "postgres"):
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wanesync-bench-")))
+            folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wanesync-bench-")))
             url = f"sqlite:{folder}/admin.db" if name == "sqlite" else stack.enter_context(temporary_cluster()).url
             rows = Rows().scale(options.share)
             pages, loads = measure(url, folder, rows, options.rounds, MORE)

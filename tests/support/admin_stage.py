@@ -99,6 +99,6 @@ def list_pages(visit: Visit) -> Sequence[str]:
         inner: list[str] = visit.page.evaluate(
             "[...document.querySelectorAll('main table a[href], main li a[href]')].map((a) => a.getAttribute('href'))"
         )
-        deeper = [one for one in inner if one.startswith(f"{path.rstrip('/')}/") and "?" not in one]
+        deeper = [one for one in inner if path != "/" and one.startswith(f"{path}/") and "?" not in one]
         pages += [one for one in deeper[:1] if one not in pages]
     return pages

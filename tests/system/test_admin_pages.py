@@ -40,7 +40,8 @@ def admin(stage: AdminStage, browser: Browser) -> Iterator[Visit]:
 def test_each_page_is_well_on_desktop_and_phone_in_light_and_dark(stage: AdminStage, admin: Visit) -> None:
     found: list[str] = []
     for path in list_pages(admin):
-        assert admin.go(path) == 200, path
+        status = admin.go(path)
+        found += [f"{path}: {status}"] if status != 200 else []
         for name, width in WIDTHS.items():
             for scheme in SCHEMES:
                 admin.resize(width, scheme)
@@ -50,4 +51,4 @@ def test_each_page_is_well_on_desktop_and_phone_in_light_and_dark(stage: AdminSt
                 found += [f"{where}: {over} px too wide" for over in [admin.find_overflow()] if over]
         unreached = admin.list_actions() - admin.reach_by_keyboard()
         found += [f"{path}: not reached by keyboard: {one}" for one in sorted(unreached)]
-    assert found == []
+    assert not found, "\n".join(found)
