@@ -44,6 +44,8 @@ CHUNK = 2_000
 """People, entries and lines of one transaction."""
 LINK = re.compile(r'(?:href|src)="(/[^"#]*)"')
 MORE = (
+    "/?period=day",
+    "/?period=week",
     "/logs?kind=update",
     "/logs?level=warning",
     "/logs?person=person77%40example.com",

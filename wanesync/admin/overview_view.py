@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from wanesync.admin.lane_samples import LaneSample, draw_points
-from wanesync.admin.ways_out import find_page
+from wanesync.admin.ways_out import find_link, find_page
 from wanesync.core.jobs import DeadClass
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import format_value
@@ -112,8 +112,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class TableView:
-    """A table. ``empty``: what it says without rows."""
+    """A table. ``name``: its place on the page. ``empty``: what it says without rows."""
 
+    name: str
     caption: str
     columns: Sequence[str]
     rows: Sequence[Row]
@@ -158,9 +159,9 @@ def make_view(overview: Overview, samples: LaneSamples, choice: Choice, pages: C
         clock=f"{datetime.fromtimestamp(overview.at_ms / 1000, UTC):%H:%M:%S}",
         database=status.database,
         alarms=_list_alarms(overview, pages),
-        tiles=_list_tiles(overview),
+        tiles=[replace(tile, path=find_link(tile.path, pages)) for tile in _list_tiles(overview)],
         lanes=[_show_lane(overview, samples, side, lane) for side, lane in status.lanes.items()],
-        tables=[_table_dead(overview), _table_rates(overview), _table_processes(overview)],
+        tables=[_table_dead(overview, pages), _table_rates(overview), _table_processes(overview)],
         lists=[_list_activity(overview), _list_records(overview)],
     )
 
@@ -284,13 +285,16 @@ def _show_limit(overview: Overview, side: str) -> LimitView | None:
     )
 
 
-def _table_dead(overview: Overview) -> TableView:
+def _table_dead(overview: Overview, pages: Collection[str]) -> TableView:
     rows = [
-        Row([name.replace("_", " "), NAMES[Side(side)], f"{count:,}"], f"/queue?{urlencode(_dead_filter(side, name))}")
+        Row(
+            [name.replace("_", " "), NAMES[Side(side)], f"{count:,}"],
+            find_link(f"/queue?{urlencode(_dead_filter(side, name))}", pages),
+        )
         for side, lane in overview.status.lanes.items()
         for name, count in lane.dead_classes.items()
     ]
-    return TableView("Dead letters by class", ["Class", "Lane", ">Jobs"], rows, "No dead letter.")
+    return TableView("dead", "Dead letters by class", ["Class", "Lane", ">Jobs"], rows, "No dead letter.")
 
 
 def _dead_filter(side: str, name: str) -> Mapping[str, str]:
@@ -316,7 +320,9 @@ def _table_rates(overview: Overview) -> TableView:
                 )
             )
     columns = ["Jobs", ">1 min", ">5 min", ">60 min", ">Failed", ">Given up", ">Success"]
-    return TableView("Done a minute, and failures of the last hour", columns, rows, "No job ended in the last hour.")
+    return TableView(
+        "rates", "Done a minute, and failures of the last hour", columns, rows, "No job ended in the last hour."
+    )
 
 
 def _table_processes(overview: Overview) -> TableView:
@@ -324,7 +330,9 @@ def _table_processes(overview: Overview) -> TableView:
         Row([process.name, process.lanes, _ago(process.heartbeat_s), format_duration(process.up_s * 1000)])
         for process in overview.status.processes
     ]
-    return TableView("Processes alive", ["Process", "Runs", ">Heartbeat", ">Up"], rows, "No process is alive.")
+    return TableView(
+        "processes", "Processes alive", ["Process", "Runs", ">Heartbeat", ">Up"], rows, "No process is alive."
+    )
 
 
 def _list_activity(overview: Overview) -> ListView:

@@ -44,10 +44,16 @@ BY_SIDE = frozenset({AlarmCode.DEAD_LETTERS, AlarmCode.OLDEST_JOB})
 """Alarms whose subject is a side, by which the page is filtered."""
 
 
+def find_link(path: str, pages: Collection[str]) -> str:
+    """Return an address, or "" if its page is not among ``pages``; a place on the same page is always there."""
+    place = path.partition("?")[0].partition("#")[0]
+    return path if place in pages or path.startswith("#") else ""
+
+
 def find_page(code: str, subject: str, pages: Collection[str]) -> tuple[str, str]:
     """Return address and words of the page that mends an alarm; empty where there is none among ``pages``."""
     path, label = PAGES.get(AlarmCode(code), ("", ""))
-    if not path or path.partition("?")[0].partition("#")[0] not in pages:
+    if not find_link(path, pages):
         return "", ""
     if AlarmCode(code) in BY_SIDE and subject:
         path += ("&" if "?" in path else "?") + urlencode({"side": subject})
