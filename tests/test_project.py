@@ -31,6 +31,7 @@ WITHOUT_MIRROR = {
     "bench": "benchmarks are measured, not tested; tests/bench has tests of the parts that compute",
     "demo": "the demonstration runs as a whole in tests/system/test_demo.py",
     "sandbox": "the stand-ins are tested through their HTTP endpoints and the vendors' own SDKs in tests/sandbox",
+    "cli/commands/admin.py": "keeps running; tests/system/test_admin_service.py; its parts: tests/cli/commands/admin",
     "cli/commands/bench.py": "runs the benchmarks; tests/system/test_bench.py",
     "cli/commands/demo.py": "runs the demonstration; tests/system/test_demo.py",
     "cli/commands/queue.py": "keeps running; tests/system/test_bus.py",
@@ -57,6 +58,8 @@ LOADED_BY_OTHERS = {"python_multipart"}
 """Modules that a library of ours imports only when it needs them: Starlette, to read a form."""
 COME_ALONG = {"botocore", "psycopg_pool", "pydantic_core", "requests"}
 """Modules that a requirement brings along, at the version that fits."""
+LOADED_BY_OTHERS = {"python_multipart"}
+"""Modules that another requirement imports: FastAPI, where it reads a form."""
 MANAGERS = {"aws", "gcp", "azure", "vault"}
 """Extras that are installed where that secrets manager is used: only the tests have all of them."""
 

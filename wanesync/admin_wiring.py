@@ -66,6 +66,13 @@ def build_admin_server(config: Config, services: AdminServices) -> Listener:
     )
 
 
+def find_address(config: Config) -> str:
+    """Return the address of the service for links, as the configuration has it."""
+    admin = config.admin
+    scheme, host = "https" if admin.certificate else "http", f"[{admin.host}]" if ":" in admin.host else admin.host
+    return admin.public_url or f"{scheme}://{host}:{admin.port}"
+
+
 def find_setup_link(config: Config, store: Store, url: str) -> str:
     """Return a new link by which the first user is made, "" if there is one. ``url``: where the service listens."""
     secret = make_setup_link(store)

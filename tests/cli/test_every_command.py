@@ -116,7 +116,7 @@ WITHOUT_CONFIGURATION = {
     "db roles --table": ("db", "roles", "--table"),
 }
 ENDS = {0, 1, 2, 3, 4}
-KEEP_RUNNING = {"serve", "queue", "worker", "up", "demo", "sandbox", "bench"}
+KEEP_RUNNING = {"admin", "serve", "queue", "worker", "up", "demo", "sandbox", "bench"}
 """Commands that keep running, start programs or take minutes: tests/system has theirs."""
 
 

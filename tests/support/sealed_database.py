@@ -9,10 +9,12 @@ from tests.support.store_rows import a_create, a_link, a_stored, an_event
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.errors import DecryptionFailed
 from wanesync.core.model import Change, Conflict, Parked, ParkReason, PutBack, Side
+from wanesync.core.operators import OperatorRole
 from wanesync.core.purchases import Purchase
 from wanesync.store import Store, Tx
 from wanesync.store.queries import Value
 from wanesync.store.session import Row
+from wanesync.store.tables.access import UserSecrets
 from wanesync.store.tables.log_lines import NEWEST, LogLine
 from wanesync.store.tables.reconcile_runs import ReconcileItem
 from wanesync.store.tables.sealed_rows import SEALED_TABLES
@@ -49,6 +51,7 @@ def _seed(tx: Tx, store: Store, name: str, values: dict[str, str]) -> None:
     tx.holds.put(link.id, "city", HeldValue(Side.STRIPE, city, values["name"], hold_id))
     item = ReconcileItem(1, "update_contact", True, f"hubspot{name}", "", f"{values}")
     tx.reconcile_runs.add_items(f"run{name}", [item])
+    tx.admin_users.add(f"user{name}", OperatorRole.VIEWER, UserSecrets(totp=f"{values}"))
     data = {"reason": f"{values}"}
     tx.log_lines.add([LogLine(1, 1, "info", "sent", "wanesync", "worker 7", "stripe", f"stripe{name}", "", data)])
 
@@ -122,4 +125,5 @@ _READERS: dict[str, Callable[[Tx, tuple[str, ...]], object]] = {
     "held_fields": lambda tx, key: tx.holds.of_links([key[0]]),
     "log_lines": _read_log_line,
     "reconcile_items": _read_item,
+    "admin_users": lambda tx, key: tx.admin_users.secrets(key[0]),
 }

@@ -1,17 +1,31 @@
-"""``admin``: the admin service in a process of its own, until SIGTERM or Ctrl-C."""
+"""``admin``: the admin service in a process of its own, until SIGTERM or Ctrl-C; its users, tokens and audit log."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
 from wanesync.admin_wiring import build_admin_server, build_admin_services, find_setup_link
+from wanesync.cli.commands.admin_audit import app as audit_app
+from wanesync.cli.commands.admin_token import app as token_app
+from wanesync.cli.commands.admin_user import app as user_app
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
 from wanesync.wiring import is_on_file
 
+if TYPE_CHECKING:
+    from wanesync.config.model import Config
+    from wanesync.store.database import Store
+
 HELP = "Run the admin service; manage its users and tokens."
 app = typer.Typer(help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(user_app, name="user")
+app.add_typer(token_app, name="token")
+app.add_typer(audit_app, name="audit")
 
 
 @app.callback(invoke_without_command=True, help=HELP)
@@ -21,14 +35,27 @@ def serve(context: typer.Context, config_file: ConfigFile = None) -> None:
         return
     config = read_logged_config(config_file, ())
     stopping = set_on_stop_signals()
-    with use_database(config, migrate=is_on_file(config), patience=Patience(stopping)) as store:
-        services = build_admin_services(config, store)
-        server = build_admin_server(config, services)
-        server.start()
-        try:
-            print_line(f"wanesync admin is at {config.admin.public_url or server.url}", flush=True)
-            if link := find_setup_link(config, store, server.url):
-                print_line(f"make the first user within 24 hours: {link}", flush=True)
+    patience = Patience(stopping)
+    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+        with store.patient(patience):
+            store.check_keys()
+        with run_admin(config, store):
             stopping.wait()
-        finally:
-            server.stop()
+
+
+@contextmanager
+def run_admin(config: Config, store: Store) -> Iterator[None]:
+    """Serve the pages and the API inside, and print where; without a user also the link by which the first is made.
+
+    Raises ConfigError.
+    """
+    services = build_admin_services(config, store)
+    server = build_admin_server(config, services)
+    server.start()
+    try:
+        print_line(f"wanesync admin is at {config.admin.public_url or server.url}", flush=True)
+        if link := find_setup_link(config, store, server.url):
+            print_line(f"make the first user within 24 hours: {link}", flush=True)
+        yield
+    finally:
+        server.stop()

@@ -1408,23 +1408,26 @@ ORDER BY at_ms DESC, seq DESC, id DESC LIMIT :limit;
 -- access to the admin service
 
 -- name: admin_user
-SELECT name, role, has_password, has_totp, created_ms, seen_ms FROM admin_users WHERE name = :name;
+SELECT name, role, can_sign_in, has_totp, created_ms, seen_ms FROM admin_users WHERE name = :name;
 
 -- name: admin_users
-SELECT name, role, has_password, has_totp, created_ms, seen_ms FROM admin_users ORDER BY name;
+SELECT name, role, can_sign_in, has_totp, created_ms, seen_ms FROM admin_users ORDER BY name;
 
 -- name: count_admin_users
 SELECT COUNT(*) FROM admin_users;
 
 -- name: admin_user_secrets
+SELECT secrets FROM admin_users WHERE name = :name;
+
+-- name: lock_admin_user_secrets
 SELECT secrets FROM admin_users WHERE name = :name /* lock */;
 
 -- name: add_admin_user
-INSERT INTO admin_users (name, role, secrets, has_password, has_totp, created_ms, seen_ms)
-VALUES (:name, :role, :secrets, :has_password, :has_totp, :now, 0) ON CONFLICT (name) DO NOTHING RETURNING name;
+INSERT INTO admin_users (name, role, secrets, can_sign_in, has_totp, created_ms, seen_ms)
+VALUES (:name, :role, :secrets, :can_sign_in, :has_totp, :now, 0) ON CONFLICT (name) DO NOTHING RETURNING name;
 
 -- name: set_admin_user_secrets
-UPDATE admin_users SET secrets = :secrets, has_password = :has_password, has_totp = :has_totp WHERE name = :name;
+UPDATE admin_users SET secrets = :secrets, can_sign_in = :can_sign_in, has_totp = :has_totp WHERE name = :name;
 
 -- name: set_admin_user_role
 UPDATE admin_users SET role = :role WHERE name = :name;

@@ -403,7 +403,7 @@ CREATE TABLE admin_users (
     name TEXT NOT NULL PRIMARY KEY,
     role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
     secrets BLOB NOT NULL,
-    has_password INTEGER NOT NULL CHECK (has_password IN (0, 1)),
+    can_sign_in INTEGER NOT NULL CHECK (can_sign_in IN (0, 1)),
     has_totp INTEGER NOT NULL CHECK (has_totp IN (0, 1)),
     created_ms BIGINT NOT NULL,
     seen_ms BIGINT NOT NULL
