@@ -2,27 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
+from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
+from wanesync.admin.pages.sign_in import Text, find_address, hash_new
 from wanesync.admin.rendering import render
+from wanesync.admin.security import second_factor, totp
 from wanesync.admin.security.permissions import Permission
+from wanesync.admin.security.sign_in import prove_password
 from wanesync.admin.security.visitors import Visitor, require
-from wanesync.admin.services import Services
+from wanesync.admin.services import AdminServices, Services
+from wanesync.core.errors import ConfigError, NotSignedIn, WanesyncError
 from wanesync.ops.access.logins import end_session, list_sessions
+from wanesync.ops.access.second_factor import turn_off_factor
+from wanesync.ops.access.users import change_password, get_user
 
 router = APIRouter(prefix="/account", include_in_schema=False)
 Mine = Annotated[Visitor, require(Permission.ACCOUNT)]
 
 
 @router.get("")
-def show(request: Request, services: Services, visitor: Mine) -> Response:
+def show(request: Request, services: Services, visitor: Mine, saved: str = "") -> Response:
     """The page."""
-    sessions = list_sessions(services.store, visitor.name)
-    user = services.store.read(lambda tx: tx.admin_users.get(visitor.name))
-    return render(request, "account/page.html", sessions=sessions, user=user, problem="")
+    return _show(request, services, visitor, saved=saved)
+
+
+@router.post("/password")
+def set_password(
+    request: Request, services: Services, visitor: Mine, current: Text = "", password: Text = "", again: Text = ""
+) -> Response:
+    """Change the password by the current one; every other session ends."""
+    try:
+        prove_password(services, visitor.name, current, find_address(services, request))
+        digest = hash_new(services, visitor.name, password, again)
+    except (ConfigError, NotSignedIn) as error:
+        return _show(request, services, visitor, problem=_describe(error))
+    change_password(services.store, visitor.operator, visitor.name, digest, keep_session=visitor.session_id)
+    return RedirectResponse("/account?saved=password", 303)
+
+
+@router.post("/second-factor")
+def prepare_factor(request: Request, services: Services, visitor: Mine) -> Response:
+    """Show the picture of a new second factor."""
+    return _show(request, services, visitor, prepared=second_factor.prepare(services.store, visitor.name))
+
+
+@router.post("/second-factor/on")
+def turn_on(request: Request, services: Services, visitor: Mine, code: Text = "") -> Response:
+    """Turn the second factor on by a first code, and show the recovery codes, this once."""
+    try:
+        codes = second_factor.confirm(services.store, visitor.operator, visitor.name, code)
+    except ConfigError as error:
+        prepared = second_factor.prepare(services.store, visitor.name)
+        return _show(request, services, visitor, prepared=prepared, problem=_describe(error))
+    return _show(request, services, visitor, codes=codes)
+
+
+@router.post("/second-factor/off")
+def turn_off(request: Request, services: Services, visitor: Mine, current: Text = "") -> Response:
+    """Turn the second factor off, by the current password."""
+    try:
+        prove_password(services, visitor.name, current, find_address(services, request))
+    except NotSignedIn as error:
+        return _show(request, services, visitor, problem=_describe(error))
+    turn_off_factor(services.store, visitor.operator, visitor.name)
+    return RedirectResponse("/account?saved=second-factor", 303)
 
 
 @router.post("/sessions/end")
@@ -30,3 +78,32 @@ def end(services: Services, visitor: Mine, session: Annotated[str, Form(max_leng
     """End one of one's own sessions."""
     end_session(services.store, visitor.operator, session)
     return RedirectResponse("/account", 303)
+
+
+def _show(
+    request: Request,
+    services: AdminServices,
+    visitor: Visitor,
+    *,
+    problem: str = "",
+    saved: str = "",
+    prepared: second_factor.Prepared | None = None,
+    codes: Sequence[str] = (),
+) -> Response:
+    return render(
+        request,
+        "account/page.html",
+        status=422 if problem else 200,
+        sessions=list_sessions(services.store, visitor.name),
+        user=get_user(services.store, visitor.name),
+        problem=problem,
+        saved=saved,
+        prepared=prepared,
+        # Made by us of an address that is ours: nothing in it comes from a request.
+        picture=Markup(totp.draw_svg(prepared.address)) if prepared else "",  # noqa: S704 - as said
+        codes=codes,
+    )
+
+
+def _describe(error: WanesyncError) -> str:
+    return "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)

@@ -58,6 +58,20 @@ def sign_in(services: AdminServices, attempt: Attempt) -> str:
     return secret
 
 
+def prove_password(services: AdminServices, name: str, password: str, address: str) -> None:
+    """Check the password of a user who is signed in, before what a thief of the session must not do.
+
+    Counted like a log-in. Raises NotSignedIn and TooManyGuesses.
+    """
+    store = services.store
+    subjects = find_subjects(store, name, address)
+    count_guess(store, subjects)
+    known = store.read(lambda tx: tx.admin_users.secrets(name))
+    if not services.passwords.matches(known.password if known else "", password):
+        raise NotSignedIn("the current password is wrong")
+    store.run(lambda tx: give_back(tx, subjects))
+
+
 def _use_code(secrets: UserSecrets, code: str, now_ms: int) -> UserSecrets | None:
     """Return the secrets after a code was used; as they are without a second factor; None for a wrong code."""
     if not secrets.totp:

@@ -26,6 +26,11 @@ def list_users(store: Store) -> list[UserRow]:
     return store.read(lambda tx: tx.admin_users.get_all())
 
 
+def get_user(store: Store, name: str) -> UserRow:
+    """Return a user. Raises NotFound."""
+    return store.read(lambda tx: _need(tx, name))
+
+
 def add_user(store: Store, operator: Operator, name: str, role: OperatorRole, password_hash: str) -> str:
     """Add a user; return the name as it is stored. ``password_hash``: "" for one who comes by single sign-on.
 
