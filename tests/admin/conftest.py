@@ -7,6 +7,7 @@ in, whose ``get(path)`` and ``post(path, form)`` send what a page of ours sends,
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -22,12 +23,22 @@ from wanesync.store import Store, make_key, open_store
 from wanesync.store.clock import DatabaseClock
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The file of a migrated database, to be copied, and its key."""
+    path, key = tmp_path_factory.mktemp("admin") / "empty.db", make_key("k001")
+    with closing(open_store(f"sqlite:{path}", [key], migrate=True)) as store:
+        store.checkpoint()
+    return path, key
+
+
 @pytest.fixture
-def admin_store(tmp_path: Path, clock: Clock) -> Iterator[Store]:
+def admin_store(empty_database: tuple[Path, str], tmp_path: Path, clock: Clock) -> Iterator[Store]:
     """A new SQLite store; its time is ``clock``, which stands still until it is moved."""
-    keys = [make_key("k001")]
-    url = f"sqlite:{tmp_path / 'admin.db'}"
-    with closing(open_store(url, keys, migrate=True, clock=DatabaseClock(clock, clock), rng=random.Random(1))) as store:
+    template, key = empty_database
+    path = tmp_path / "admin.db"
+    shutil.copy(template, path)
+    with closing(open_store(f"sqlite:{path}", [key], clock=DatabaseClock(clock, clock), rng=random.Random(1))) as store:
         yield store
 
 

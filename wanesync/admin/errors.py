@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from http import HTTPStatus
+from pathlib import Path
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -15,6 +17,8 @@ from wanesync.admin.rendering import render
 
 log = structlog.get_logger()
 API = "/api/"
+_FRAMES = 6
+"""The innermost ones, which say where an error was raised."""
 
 
 def answer_error(request: Request, error: Exception) -> Response:
@@ -52,8 +56,12 @@ class CatchErrors:
         try:
             await self._app(scope, receive, watch)
         except Exception as error:
-            # Its text may hold a value; the log shows where it was raised.
-            log.exception("request failed", path=scope.get("path"), kind=type(error).__name__)
+            # Its text may hold a value: the log says where it was raised, and what it is.
+            frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+            where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+            log.error(
+                "request of the admin service failed", path=scope.get("path"), kind=type(error).__name__, where=where
+            )
             if started or scope["type"] != "http":
                 raise
             request = Request(scope, receive)

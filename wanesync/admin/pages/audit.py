@@ -34,7 +34,9 @@ def show(
 ) -> Response:
     """The page; with ``verify`` the whole log is checked."""
     named = {"operator": operator.strip(), "action": action.strip(), "subject": subject.strip()}
-    page = find_audit(services.store, AuditFilter(named["operator"], named["action"], named["subject"], below=below), PAGE_ROWS)
+    page = find_audit(
+        services.store, AuditFilter(named["operator"], named["action"], named["subject"], below=below), PAGE_ROWS
+    )
     given = {name: value for name, value in named.items() if value}
     return render(
         request,

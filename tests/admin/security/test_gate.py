@@ -1,0 +1,119 @@
+"""Nothing is open but what is listed as open: every route is found by crawling the application."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fastapi import FastAPI
+
+from tests.support.admin import URL, AdminSite, build_site
+from tests.support.admin_routes import FoundRoute, list_routes
+from wanesync.admin.security.gate import OPEN
+from wanesync.admin.services import AccessSettings
+from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.ops.access.tokens import create_token
+
+OPEN_ROUTES = {
+    *("GET /login", "POST /login"),
+    *("GET /setup", "POST /setup"),
+    *("GET /password", "POST /password"),
+    *("GET /assets/1", "GET /healthz"),
+}
+"""What needs nobody to be signed in. Whatever is added here has a check of its own, or shows nothing."""
+
+
+def closed_routes(app: FastAPI) -> list[FoundRoute]:
+    return [route for route in list_routes(app) if str(route) not in OPEN_ROUTES]
+
+
+def test_every_route_asks_for_a_permission(admin_app: FastAPI) -> None:
+    without = {str(route) for route in list_routes(admin_app) if route.permission is None}
+    assert without == OPEN_ROUTES
+    assert {path.partition(" ")[2] for path in OPEN_ROUTES} - {"/assets/1"} == OPEN
+
+
+def test_logged_out_every_route_leads_to_the_log_in_or_is_401(admin: AdminSite) -> None:
+    browser = admin.open_browser()
+    routes = closed_routes(admin.app)
+    assert len(routes) > 15
+    for route in routes:
+        answer = browser.client.request(route.method, route.path, headers={"Origin": URL})
+        if route.path.startswith("/api/"):
+            assert answer.status_code == 401, route
+            assert answer.headers["www-authenticate"] == "Bearer"
+        else:
+            assert answer.status_code == 303, route
+            assert answer.headers["location"].startswith("/login"), route
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/users/../users", "//users", "/Users", "/users/", "/api/v1/nothing", "/.env"]
+)
+def test_logged_out_not_even_a_path_that_is_not_there_says_so(admin: AdminSite, path: str) -> None:
+    assert admin.open_browser().client.get(URL + path).status_code in {303, 401}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Cookie": "wanesync=nothing"},
+        {"Cookie": "wanesync="},
+        {"Cookie": "__Host-wanesync=" + "x" * 43},
+        {"Authorization": "Bearer wane_nothing_nothing"},
+        {"Authorization": "Basic YTpi"},
+        {"X-Forwarded-User": "admin1", "X-Forwarded-For": "127.0.0.1"},
+        {"X-Original-URL": "/login", "X-Rewrite-URL": "/login"},
+        {"X-HTTP-Method-Override": "GET"},
+    ],
+)
+def test_no_header_opens_a_page(admin: AdminSite, headers: dict[str, str]) -> None:
+    admin.add_user("admin1", OperatorRole.ADMIN)
+    assert admin.open_browser().client.get("/users", headers=headers).status_code == 303
+
+
+def test_a_token_of_the_api_opens_the_api_and_no_page(admin: AdminSite) -> None:
+    _, token = create_token(admin.store, SYSTEM, "script", OperatorRole.ADMIN, 1)
+    assert admin.open_browser().get("/users", Authorization=f"Bearer {token}").status_code == 303
+
+
+def test_the_page_that_was_wanted_follows_the_log_in(admin: AdminSite) -> None:
+    admin.add_user("anna", OperatorRole.ADMIN)
+    browser = admin.open_browser()
+    answer = browser.get("/audit?operator=anna&below=3")
+    assert answer.headers["location"] == "/login?next=/audit%3Foperator%3Danna%26below%3D3"
+    form = {"name": "anna", "password": "correct horse battery staple", "next": "/audit?operator=anna"}
+    assert browser.post("/login", form).headers["location"] == "/audit?operator=anna"
+
+
+@pytest.mark.parametrize(
+    "next_path", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "/a\nb", ""]
+)
+def test_no_log_in_leads_to_another_site(admin: AdminSite, next_path: str) -> None:
+    admin.add_user("anna", OperatorRole.VIEWER)
+    form = {"name": "anna", "password": "correct horse battery staple", "next": next_path}
+    assert admin.open_browser().post("/login", form).headers["location"] == "/"
+
+
+def test_a_part_of_a_page_that_is_asked_for_without_a_session_leads_to_the_log_in(admin: AdminSite) -> None:
+    answer = admin.open_browser().get("/audit", HX_Request="true")
+    assert (answer.status_code, answer.headers["hx-redirect"]) == (401, "/login")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8900", 200),
+        ("localhost:8900", 200),
+        ("[::1]:8900", 200),
+        ("LOCALHOST", 200),
+        ("evil.example", 403),
+        ("evil.example:8900", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("", 403),
+    ],
+)
+def test_a_name_that_another_site_has_led_here_is_refused(admin: AdminSite, host: str, status: int) -> None:
+    access = AccessSettings(hosts=frozenset({"127.0.0.1", "localhost", "[::1]"}))
+    site = build_site(replace(admin.services, access=access))
+    assert site.open_browser().get("/healthz", Host=host).status_code == status
