@@ -30,6 +30,11 @@ class FoundRoute:
         """Whether it may change something."""
         return self.method not in {"GET", "HEAD", "OPTIONS"}
 
+    @property
+    def streams(self) -> bool:
+        """Whether its answer has no end, so that the test client would wait for it; by its name."""
+        return self.path.endswith(("/stream", "/events", "/live"))
+
 
 def list_routes(app: FastAPI) -> list[FoundRoute]:
     """Every method of every route."""

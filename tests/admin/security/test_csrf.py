@@ -49,7 +49,7 @@ def test_no_reading_route_changes_anything(admin: AdminSite) -> None:
     browser = admin.sign_in("admin")
     before = dump(admin)
     for route in list_routes(admin.app):
-        if not route.changes:
+        if not route.changes and not route.streams:
             assert browser.get(route.path).status_code < 500, route
     assert dump(admin) == before
 

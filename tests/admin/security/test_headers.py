@@ -40,7 +40,7 @@ def check(answer: object) -> str:
 def test_every_answer_has_them_whatever_it_is(admin: AdminSite, role: str) -> None:
     browser = admin.sign_in(role) if role else admin.open_browser()
     for route in list_routes(admin.app):
-        if route.path.endswith("/events"):
+        if route.streams and role:
             continue
         answer = browser.client.request(route.method, route.path, data={"csrf": browser.csrf})
         check(answer)
