@@ -56,7 +56,7 @@ PURE_LIBRARIES = {"idna", "phonenumbers"}
 """Deterministic, without input or output: what the core may use beside the standard library."""
 LOADED_BY_OTHERS = {"python_multipart"}
 """Modules that a library of ours imports only when it needs them: Starlette, to read a form."""
-COME_ALONG = {"botocore", "psycopg_pool", "pydantic_core", "requests"}
+COME_ALONG = {"botocore", "markupsafe", "psycopg_pool", "pydantic_core", "requests"}
 """Modules that a requirement brings along, at the version that fits."""
 LOADED_BY_OTHERS = {"python_multipart"}
 """Modules that another requirement imports: FastAPI, where it reads a form."""
