@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 from wanesync.config.model import Config
 from wanesync.core.errors import ConfigError
 from wanesync.ops.access.logins import SessionLimits, make_setup_link
+from wanesync.ops.decisions import DecisionDesk
 from wanesync.store.database import Store
 from wanesync.web.certificate import ServerCertificate
 from wanesync.web.exposure import check_exposure, is_loopback_host
 from wanesync.web.proxies import TrustedProxies, parse_network
+from wanesync.wiring import build_decision_runtime
 
 if TYPE_CHECKING:
     from wanesync.admin.services import AccessSettings, AdminServices
@@ -29,7 +31,8 @@ def build_admin_services(config: Config, store: Store) -> AdminServices:
         from wanesync.admin.services import AdminServices  # noqa: PLC0415 - of an extra
     except ImportError as error:
         raise ConfigError([MISSING]) from error
-    return AdminServices(store, config, build_access(config))
+    desk = DecisionDesk(lambda: build_decision_runtime(config, store))
+    return AdminServices(store, config, build_access(config), decisions=desk)
 
 
 def build_access(config: Config) -> AccessSettings:

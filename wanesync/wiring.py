@@ -21,12 +21,11 @@ from wanesync.core.errors import ConfigError, NotFound, WanesyncError
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
-from wanesync.core.plan import Rules
 from wanesync.core.purchases import Sink
 from wanesync.core.setup.api_versions import STRIPE_VERSION
 from wanesync.ops.checks.accounts import KnownAccounts
 from wanesync.ops.checks.doctor import Examined
-from wanesync.ops.field_map import MapClaim, claim_field_map
+from wanesync.ops.field_map import MapClaim, claim_field_map, make_rules
 from wanesync.ops.secret_refresh import SecretRefresh
 from wanesync.ratelimit.limit_settings import apply_configured_limits
 from wanesync.ratelimit.pacer import Pacer
@@ -117,7 +116,7 @@ def build_runtime(
     claim_field_map(store, fields, claim)
     return Runtime(
         store=store,
-        rules=build_rules(config, fields),
+        rules=make_rules(config, fields),
         translator=FieldTranslator(fields),
         options=_sync_options(config, pins.portal),
         rng=rng,
@@ -140,7 +139,7 @@ def build_decision_runtime(config: Config, store: Store, claim: MapClaim = MapCl
     claim_field_map(store, fields, claim)
     return Runtime(
         store=store,
-        rules=build_rules(config, fields),
+        rules=make_rules(config, fields),
         translator=FieldTranslator(fields),
         options=_sync_options(config, ""),
         rng=rng,
@@ -157,17 +156,6 @@ def build_network_policy(config: Config) -> NetworkPolicy:
         ca_bundle=network.ca_bundle or "",
         use_environment=network.use_environment,
         allow_base_url=network.allow_base_url,
-    )
-
-
-def build_rules(config: Config, fields: FieldMap | None = None) -> Rules:
-    """Build what the operator configured about planning."""
-    create = config.create
-    return Rules(
-        fields or FieldMap(config.specs),
-        create_customers=create.customers == "all",
-        create_contacts=create.contacts == "all",
-        differ=config.first_contact.differ,
     )
 
 

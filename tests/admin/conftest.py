@@ -19,8 +19,10 @@ from tests.support.admin import CHEAP, CONFIG, AdminSite, Browser, build_site
 from tests.support.store_fixtures import Clock
 from wanesync.admin.services import AdminServices
 from wanesync.core.operators import OperatorRole
+from wanesync.ops.decisions import DecisionDesk
 from wanesync.store import Store, make_key, open_store
 from wanesync.store.clock import DatabaseClock
+from wanesync.wiring import build_decision_runtime
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +47,8 @@ def admin_store(empty_database: tuple[Path, str], tmp_path: Path, clock: Clock) 
 @pytest.fixture
 def admin(admin_store: Store) -> AdminSite:
     """The application over the store, with cheap hashes of passwords."""
-    return build_site(AdminServices(admin_store, CONFIG, passwords=CHEAP))
+    desk = DecisionDesk(lambda: build_decision_runtime(CONFIG, admin_store))
+    return build_site(AdminServices(admin_store, CONFIG, passwords=CHEAP, decisions=desk))
 
 
 @pytest.fixture

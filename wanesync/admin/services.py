@@ -10,7 +10,10 @@ from fastapi import Depends, Request
 from wanesync.admin.security.passwords import Passwords
 from wanesync.config.model import Config
 from wanesync.core.operators import OperatorRole
+from wanesync.core.plan import Rules
 from wanesync.ops.access.logins import SessionLimits
+from wanesync.ops.decisions import DecisionDesk
+from wanesync.ops.field_map import make_rules
 from wanesync.store.database import Store
 from wanesync.web.proxies import NO_PROXIES, TrustedProxies
 
@@ -34,12 +37,22 @@ class AccessSettings:
 
 @dataclass(frozen=True, slots=True)
 class AdminServices:
-    """Everything a page may use. Times are database times: ``store.now_ms()``."""
+    """Everything a page may use. Times are database times: ``store.now_ms()``.
+
+    ``decisions``: carries out what an operator decides about people. ``rules``: what the configuration says about
+    planning.
+    """
 
     store: Store
     config: Config
     access: AccessSettings = AccessSettings()
     passwords: Passwords = field(default_factory=Passwords)
+    decisions: DecisionDesk = field(default_factory=DecisionDesk)
+    rules: Rules = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the rules of the configuration."""
+        object.__setattr__(self, "rules", make_rules(self.config))
 
 
 async def find_services(request: Request) -> AdminServices:

@@ -12,13 +12,15 @@ import structlog
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import MapState, begin_generation, describe_change
+from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
+from wanesync.core.plan import Rules
 from wanesync.store.session import PrivilegeDenied, TransactionConflict
 from wanesync.store.tables.conflicts import KEPT_KINDS
 from wanesync.store.tables.settings import FIELD_MAP, MAP_GENERATION, time_stamp_name
 
 if TYPE_CHECKING:
-    from wanesync.core.fields import FieldMap
+    from wanesync.config.model import Config
     from wanesync.store.database import Store, Tx
 
 FORMER_MAP = (
@@ -35,6 +37,16 @@ MAP_OF_WORKERS = (
 )
 
 log = structlog.get_logger()
+
+
+def make_rules(config: Config, fields: FieldMap | None = None) -> Rules:
+    """Return what a configuration says about planning."""
+    return Rules(
+        fields or FieldMap(config.specs),
+        create_customers=config.create.customers == "all",
+        create_contacts=config.create.contacts == "all",
+        differ=config.first_contact.differ,
+    )
 
 
 class MapClaim(Enum):

@@ -123,6 +123,12 @@ def find_refs(store: Store, tx: Tx, text: str) -> set[RecordRef]:
     return set(tx.records.get_many(wanted or {(side, text) for side in Side}))
 
 
+def summarise_ids(store: Store, ids: Sequence[str]) -> list[PersonSummary]:
+    """Return the people of some ids of either side; unknown ids are left out."""
+    with store.reading() as tx:
+        return summarise(tx, set(tx.records.get_many({(side, one) for one in ids for side in Side})))
+
+
 def summarise(tx: Tx, refs: Collection[RecordRef]) -> list[PersonSummary]:
     """Return the people of some records, with the records linked to them; a person is named once."""
     links = [link for link in tx.links.of_records(refs) if link.state is LinkState.ACTIVE]

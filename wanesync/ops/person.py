@@ -33,10 +33,10 @@ TIMELINE_ENTRIES = 200
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """One field of a person. ``base``: what each side held when they last agreed, None before they did.
+    """One field of a person.
 
-    ``agree``: both sides mean the same. ``notes``: parked, held, unknown, both right. ``conflict_ids``: its open
-    conflicts.
+    ``base``: what each side held when they last agreed, None before they did. ``agree``: both sides mean the same;
+    ``base_agrees``: so did they then. ``notes``: parked, held, unknown, both right. ``conflict_ids``: open ones.
     """
 
     name: str
@@ -47,6 +47,7 @@ class FieldRow:
     stripe: str
     base: tuple[str, str] | None
     agree: bool
+    base_agrees: bool = True
     notes: Sequence[str] = ()
     conflict_ids: Sequence[str] = ()
 
@@ -185,6 +186,7 @@ class _Reader:
             stripe,
             base,
             spec.agree(hubspot, stripe),
+            base is None or spec.agree(*base),
             self._list_notes(name, (hubspot, stripe)),
             [row.id for entry in self.conflicts if entry.field == name for row in entry.rows],
         )

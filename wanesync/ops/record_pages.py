@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wanesync.reconcile.plan_files import PINS
+
+if TYPE_CHECKING:
+    from wanesync.store.database import Store
 
 CONTACT_PAGE = "https://app.hubspot.com/contacts/{portal}/record/0-1/"
 """HubSpot leads from here to the region a portal is kept in (knowledge.hubspot.com/records/view-record-details)."""
@@ -27,3 +33,12 @@ def find_record_pages(portal: str, account: str, mode: str) -> RecordPages:
         CONTACT_PAGE.format(portal=portal) if portal else "",
         CUSTOMER_PAGE.format(account=account, mode="" if mode == "live" else "test/") if account else "",
     )
+
+
+def read_record_pages(store: Store, *, is_rehearsal: bool) -> RecordPages:
+    """Return the pages of the accounts that a database belongs to; none for stand-ins on this machine."""
+    if is_rehearsal:
+        return NO_PAGES
+    with store.reading() as tx:
+        known = tx.settings.get_many(PINS)
+    return find_record_pages(*(known.get(name, "") for name in PINS))

@@ -14,7 +14,7 @@ from wanesync.core.errors import ConfigError, GuardError, NotFound
 from wanesync.core.jobs import Priority
 from wanesync.ops.conflicts import ConflictEntry, Pick, make_entries
 from wanesync.ops.people import find_refs
-from wanesync.reconcile.apply_decisions import CheckedDecisions, DecisionApplier
+from wanesync.reconcile.apply_decisions import CHANGED, CheckedDecisions, DecisionApplier
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.tables.conflicts import NEWEST, ConflictFilter
 
@@ -170,6 +170,17 @@ def check_count(selection: ConflictSelection, expected: int) -> None:
             f"{selection.conflicts:,} conflicts are selected by now, and {expected:,} were confirmed: nothing was "
             "changed; look at them again, then confirm the new number"
         )
+
+
+def mark_seen(store: Store, entry: ConflictEntry) -> str:
+    """Return a keyed hash of what both sides hold, by which it is recognised that a value changed meanwhile."""
+    return store.row_hash("\n".join(["seen", *(ref[1] for ref in entry.refs), *map(repr, entry.seen)]))
+
+
+def check_seen(store: Store, entry: ConflictEntry, mark: str) -> None:
+    """Raise GuardError where a value changed since it was shown."""
+    if mark != mark_seen(store, entry):
+        raise GuardError(f"nothing was changed: {CHANGED}")
 
 
 def check_choice(choice: Choice) -> None:

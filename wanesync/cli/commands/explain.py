@@ -9,11 +9,11 @@ import typer
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.core.explanation import Explanation
 from wanesync.core.model import Side
+from wanesync.ops.field_map import make_rules
 from wanesync.ops.people import PersonSummary
 from wanesync.ops.person import explain_people
 from wanesync.output import print_line
 from wanesync.terminal import print_json
-from wanesync.wiring import build_rules
 
 
 def explain(
@@ -27,7 +27,7 @@ def explain(
 ) -> None:
     """Say why a person is in sync or not, in one sentence. Changes nothing; makes no request."""
     with open_configured(config_file) as (config, store):
-        found = explain_people(store, build_rules(config), person)
+        found = explain_people(store, make_rules(config), person)
     if as_json:
         print_json({"people": [explanation_as_json(*one) for one in found]})
         return

@@ -1,0 +1,98 @@
+"""The pages of people: found without personal data in an address, masked, revealed with a trace, linked."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.admin import AdminSite
+from tests.support.people import ANA, store_people
+from wanesync.core.model import LinkState
+from wanesync.core.operators import Operator, Via
+from wanesync.store.tables.audit import AuditFilter
+from wanesync.wiring import build_decision_runtime
+
+VALUES = (ANA, "Ana Lopez", "Lyon", "Leeds", "Bonn", "+33123456789", "Ben Anders")
+
+
+@pytest.fixture(name="site")
+def fill(admin: AdminSite) -> AdminSite:
+    build_decision_runtime(admin.services.config, admin.store)
+    store_people(admin.store)
+    return admin
+
+
+@pytest.mark.parametrize("text", [ANA, "1", "cus_1", "pi_1", "ana lo", "+33 1 23 45"])
+def test_a_single_person_is_opened(site: AdminSite, text: str) -> None:
+    answer = site.sign_in("viewer").post("/people/find", {"text": text})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/people/1")
+
+
+def test_several_are_listed_under_an_address_of_ids(site: AdminSite) -> None:
+    browser = site.sign_in("viewer")
+    answer = browser.post("/people/find", {"text": "an"})
+    assert answer.status_code == 200
+    assert 'href="/people?ids=1,2,3"' in answer.text
+    again = browser.get("/people?ids=1,2,nobody,cus_4").text
+    assert again.count('<th scope="row">') == 3
+    assert not any(value in answer.text + again for value in VALUES)
+
+
+def test_nothing_found_and_nothing_asked(site: AdminSite) -> None:
+    browser = site.sign_in("viewer")
+    assert "Nobody was found" in browser.post("/people/find", {"text": "nobody@example.com"}).text
+    assert "6 of 6 records were searched" in browser.post("/people/find", {"text": "zzz"}).text
+    assert browser.post("/people/find", {"text": "x" * 201}).status_code == 422
+    assert browser.get("/people").status_code == 200
+
+
+def test_a_person_is_masked_until_it_is_revealed(site: AdminSite) -> None:
+    viewer, operator = site.sign_in("viewer"), site.sign_in("operator")
+    masked = viewer.get("/people/1").text
+    assert not any(value in masked for value in VALUES)
+    assert "The two sides differ in city, and both are kept." in masked
+    assert ("Show values in plain" in masked, "Unlink" in masked) == (False, False)
+    assert viewer.post("/people/1/reveal").status_code == 403
+    plain = operator.post("/people/cus_1/reveal")
+    assert all(value in plain.text for value in VALUES[:4])
+    assert plain.headers["cache-control"] == "no-store"
+    with site.store.reading() as tx:
+        (row,) = tx.audit.find(AuditFilter(action="values.reveal"), 10)
+    assert (row.operator, row.subject) == (Operator("operator1", Via.PAGE), "1")
+
+
+def test_what_caused_what_is_linked(site: AdminSite) -> None:
+    text = site.sign_in("viewer").get("/people/1").text
+    assert 'href="#t-w1"' in text
+    assert 'href="#t-e2"' in text
+    assert text.index('id="t-w1"') > 0
+
+
+def test_an_address_is_no_path_and_an_unknown_id_no_person(site: AdminSite) -> None:
+    browser = site.sign_in("viewer")
+    assert browser.get(f"/people/{ANA}").status_code == 404
+    assert browser.get("/people/nobody").status_code == 404
+
+
+def test_a_link_is_shown_before_it_is_made(site: AdminSite) -> None:
+    browser = site.sign_in("operator")
+    shown = browser.get("/people/link?contact=2&customer=cus_2").text
+    assert "What workers will write" in shown
+    assert "Ben Anders" not in shown
+    answer = browser.post("/people/link", {"contact": "2", "customer": "cus_2"})
+    assert answer.headers["location"] == "/people/2?done=linked"
+    assert "Linked; workers write" in browser.get("/people/2?done=linked").text
+    assert "linked already" in browser.get("/people/link?contact=2&customer=cus_2").text
+    wrong = browser.get("/people/link?contact=3&customer=cus_2")
+    assert (wrong.status_code, "linked with another contact" in wrong.text) == (422, True)
+    assert browser.post("/people/link", {"contact": "3", "customer": "cus_2"}).status_code == 422
+
+
+def test_an_unlinking_is_confirmed_and_a_viewer_does_neither(site: AdminSite) -> None:
+    viewer, operator = site.sign_in("viewer"), site.sign_in("operator")
+    assert viewer.get("/people/unlink?contact=1&customer=cus_1").status_code == 403
+    assert viewer.post("/people/unlink", {"contact": "1", "customer": "cus_1"}).status_code == 403
+    assert "nothing flows between them" in operator.get("/people/unlink?contact=1&customer=cus_1").text
+    assert operator.post("/people/unlink", {"contact": "1", "customer": "cus_1"}).status_code == 303
+    with site.store.reading() as tx:
+        (link,) = tx.links.of_ids(["1"], [])
+    assert link.state is LinkState.RELEASED
