@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from wanesync.config.model import Config
 from wanesync.core.errors import ConfigError
 from wanesync.ops.access.logins import SessionLimits, make_setup_link
+from wanesync.ops.bulk_runs import BulkRunner
 from wanesync.ops.decisions import DecisionDesk
 from wanesync.store.database import Store
 from wanesync.web.certificate import ServerCertificate
@@ -74,6 +81,19 @@ def find_address(config: Config) -> str:
     admin = config.admin
     scheme, host = "https" if admin.certificate else "http", f"[{admin.host}]" if ":" in admin.host else admin.host
     return admin.public_url or f"{scheme}://{host}:{admin.port}"
+
+
+@contextmanager
+def running_admin_tasks(store: Store) -> Iterator[None]:
+    """Inside, a thread does what a process with the admin service does beside its pages: it carries out bulk runs."""
+    runner = BulkRunner(store, f"admin-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
+    thread = threading.Thread(target=runner.run, name="bulk runs")
+    thread.start()
+    try:
+        yield
+    finally:
+        runner.stopping.set()
+        thread.join()
 
 
 def find_setup_link(config: Config, store: Store, url: str) -> str:

@@ -76,5 +76,7 @@ def render(
     }
     found = environment().get_template(template)
     if fragment and request.headers.get("hx-request") == "true":
-        return HTMLResponse("".join(found.blocks[fragment](found.new_context(values))), status)
+        # A block alone does not have what the layout imports.
+        part = found.new_context({"ui": environment().get_template("macros.html").make_module(values), **values})
+        return HTMLResponse("".join(found.blocks[fragment](part)), status)
     return HTMLResponse(found.render(values), status)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wanesync.core.errors import ConfigError
-from wanesync.core.model import Side, contact_key, customer_key, guest_key, normalise_email
+from wanesync.core.model import Side, contact_key, customer_key, guest_key, normalise_email, split_key
 from wanesync.core.queue_filter import (
     FAR_MS,
     READY_STATES,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_PAGE = 200
 """Most jobs of one page of a list (our choice)."""
+MAX_IDS = 20
+"""Most ids of one person in a filter (our choice): a contact with its customers."""
 MAX_PURCHASES = 500
 """Most payments of a person whose jobs are looked for (our choice)."""
 
@@ -102,19 +104,26 @@ def select_jobs(store: Store, tx: Tx, wanted: QueueFilter) -> JobSelection:
 
 
 def find_job_keys(store: Store, tx: Tx, person: str) -> frozenset[str]:
-    """Return the keys of the jobs of a person: by e-mail address, or by an id of either side, a payment or a charge."""
+    """Return the keys of the jobs of a person: by e-mail address, or by ids with commas between.
+
+    An id is that of a contact, a customer, a payment or a charge, or the key of a guest (``guest:`` and the keyed
+    hash).
+    """
     refs: set[tuple[Side, str]] = set()
     keys: set[str] = set()
-    if "@" in person:
-        hmac = store.hmac(normalise_email(person))
-        refs |= tx.records.by_hmacs([hmac]).get(hmac, set())
-        keys |= {guest_key(hmac), *tx.purchases.waiting_for_hmacs([hmac])}
-    else:
-        refs |= {(side, person) for side in Side}
-        for payment in tx.purchases.of_payment(person):
-            keys.add(payment.payment_id)
-            refs |= {(Side.HUBSPOT, payment.contact_id)} if payment.contact_id else set()
-            refs |= {(Side.STRIPE, payment.customer_id)} if payment.customer_id else set()
+    for name in (part for one in person.split(",")[:MAX_IDS] if (part := one.strip())):
+        if "@" in name:
+            hmac = store.hmac(normalise_email(name))
+            refs |= tx.records.by_hmacs([hmac]).get(hmac, set())
+            keys |= {guest_key(hmac), *tx.purchases.waiting_for_hmacs([hmac])}
+        elif split_key(name)[0] == "guest":
+            keys |= {name, *tx.purchases.waiting_for_hmacs([split_key(name)[1]])}
+        else:
+            refs |= {(side, name) for side in Side}
+            for payment in tx.purchases.of_payment(name):
+                keys.add(payment.payment_id)
+                refs |= {(Side.HUBSPOT, payment.contact_id)} if payment.contact_id else set()
+                refs |= {(Side.STRIPE, payment.customer_id)} if payment.customer_id else set()
     for link in tx.links.of_records(sorted(refs)):
         refs |= {(Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id)}
     contacts = sorted(record_id for side, record_id in refs if side is Side.HUBSPOT)
@@ -122,6 +131,16 @@ def find_job_keys(store: Store, tx: Tx, person: str) -> frozenset[str]:
     keys |= {*contacts, *customers, *map(contact_key, contacts), *map(customer_key, customers)}
     keys |= {payment.payment_id for payment in tx.purchases.of_people(contacts, customers, MAX_PURCHASES)}
     return frozenset(keys)
+
+
+def name_person(store: Store, text: str) -> str:
+    """Return a person as the address of a page may hold one: an e-mail address as ids, or as the key of a guest."""
+    if "@" not in text:
+        return text.strip()
+    hmac = store.hmac(normalise_email(text.strip()))
+    with store.reading() as tx:
+        found = tx.records.by_hmacs([hmac]).get(hmac, set())
+    return ",".join(sorted({record_id for _, record_id in found})) or guest_key(hmac)
 
 
 def _count_values(tx: Tx, wanted: QueueFilter, selection: JobSelection) -> tuple[list[ValueCount], bool]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from wanesync.admin_wiring import build_admin_server, build_admin_services, find_setup_link
+from wanesync.admin_wiring import build_admin_server, build_admin_services, find_setup_link, running_admin_tasks
 from wanesync.cli.commands.admin_audit import app as audit_app
 from wanesync.cli.commands.admin_token import app as token_app
 from wanesync.cli.commands.admin_user import app as user_app
@@ -51,11 +51,12 @@ def run_admin(config: Config, store: Store) -> Iterator[None]:
     """
     services = build_admin_services(config, store)
     server = build_admin_server(config, services)
-    server.start()
-    try:
-        print_line(f"wanesync admin is at {config.admin.public_url or server.url}", flush=True)
-        if link := find_setup_link(config, store, server.url):
-            print_line(f"make the first user within 24 hours: {link}", flush=True)
-        yield
-    finally:
-        server.stop()
+    with running_admin_tasks(store):
+        server.start()
+        try:
+            print_line(f"wanesync admin is at {config.admin.public_url or server.url}", flush=True)
+            if link := find_setup_link(config, store, server.url):
+                print_line(f"make the first user within 24 hours: {link}", flush=True)
+            yield
+        finally:
+            server.stop()
