@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.support.store_fixtures import Clock
+from wanesync.core.alarms import Level
+from wanesync.core.alerts import AlertState
 from wanesync.core.figures import HOUR_MS, MINUTE_MS, Figure
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import Limit
-from wanesync.ops.overview import Chart, Period, Trends, format_share, read_overview, read_trends
+from wanesync.ops.overview import EVALUATED_MS, Chart, Period, Trends, format_share, read_overview, read_trends
 from wanesync.store import Store
 from wanesync.store.figure_counts import store_figures
 
@@ -108,3 +110,19 @@ def test_nothing_at_all_is_shown_as_nothing(store: Store) -> None:
 )
 def test_a_share_is_whole_only_where_it_is(share: float, text: str) -> None:
     assert format_share(share) == text
+
+
+def test_alarms_against_thresholds_stand_beside_the_others_while_they_are_evaluated(store: Store, clock: Clock) -> None:
+    with store.transaction() as tx:
+        revision = tx.alerts.take_claim("p1", 10_000)
+        assert revision is not None
+        tx.alerts.confirm_claim("p1", revision)
+        for code in ("webhooks_silent", "dead_letters"):
+            tx.alerts.put_state(AlertState(code, "stripe", Level.CRITICAL, tx.now_ms, what="nothing arrives"))
+    trends = read_trends(store, Period.HOUR, None, TARGET_S)
+    found = read_overview(store, trends, TARGET_S).alarms
+    assert found[0].level is Level.CRITICAL
+    assert [alarm.what for alarm in found if alarm.code == "webhooks_silent"] == ["nothing arrives"]
+    assert "dead_letters" not in {alarm.code for alarm in found}, "what the status finds is read from there"
+    clock.advance(EVALUATED_MS + 1)
+    assert "webhooks_silent" not in {alarm.code for alarm in read_overview(store, trends, TARGET_S).alarms}

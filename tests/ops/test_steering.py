@@ -7,9 +7,10 @@ from tests.support.operators import ADA
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import Limit
-from wanesync.ops.limits import change_limit
-from wanesync.ops.pauses import pause_field, pause_sides
+from wanesync.ops.limits import change_limit, reset_limit
+from wanesync.ops.pauses import pause_field, pause_sides, resume_field
 from wanesync.ops.steering import read_steering
+from wanesync.ops.writes import switch_writes
 from wanesync.store import Store
 
 FIELDS = {"city", "phone"}
@@ -33,6 +34,26 @@ def test_pauses_of_an_operator_and_of_the_program_are_told_apart(store: Store) -
     assert (found["stripe"].paused, found["stripe"].by_operator) == (True, True)
     assert (found["hubspot"].away, found["hubspot"].by_operator) == (True, False)
     assert found["hubspot:notes.create"].side is Side.HUBSPOT
+
+
+def test_the_last_changes_say_who_when_from_and_to(store: Store) -> None:
+    store.run(lambda tx: tx.rates.put(Limit("stripe", 100.0, 100.0, 100.0), is_new=True))
+    change_limit(store, "stripe", "50/s", ADA, force=False)
+    reset_limit(store, "stripe", ADA)
+    pause_sides(store, [Side.STRIPE], ADA)
+    pause_field(store, "city", FIELDS, ADA)
+    resume_field(store, "city", FIELDS, ADA)
+    switch_writes(store, ADA, on=True)
+    found = read_steering(store, FIELDS).changes
+    assert {change.operator for change in found} == {"ada (cli)"}
+    assert {change.what for change in found} == {
+        "stripe: 100/s → 50/s",
+        "stripe: 50/s → 100/s",
+        "stripe paused",
+        "city paused",
+        "hold released: field:city, 0 people",
+        "writes on",
+    }
 
 
 def test_fields_and_holds_say_how_much_is_kept_back(store: Store) -> None:

@@ -168,10 +168,10 @@ def make_view(overview: Overview, samples: LaneSamples, choice: Choice, pages: C
 
 def _list_alarms(overview: Overview, pages: Collection[str]) -> list[AlarmView]:
     found = []
-    for alarm in overview.status.alarm_codes:
-        path, label = find_page(str(alarm["code"]), str(alarm["subject"]), pages)
-        found.append(AlarmView(str(alarm["level"]), str(alarm["text"]), str(alarm["way_out"]), path, label))
-    return sorted(found, key=lambda alarm: alarm.level != "critical")
+    for alarm in overview.alarms:
+        path, label = find_page(alarm.code, alarm.subject, pages)
+        found.append(AlarmView(alarm.level.label, alarm.what, alarm.advice, path, label))
+    return found
 
 
 def _list_tiles(overview: Overview) -> list[Tile]:

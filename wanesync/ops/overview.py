@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from wanesync.core.alarms import Alarm, AlarmCode, Level
 from wanesync.core.figures import HOUR_MS, MINUTE_MS, NOTHING, Amount, Figure, InTime, RequestResult
 from wanesync.core.jobs import Ending
 from wanesync.core.model import Side
@@ -33,6 +34,19 @@ SHARE_WANTED = 0.95
 """Share of changes that are to be in time (docs/operating.md#share-within-target)."""
 ATTEMPTS = (Ending.DONE, Ending.RETRY, Ending.DEAD)
 """How an attempt ends: done, or one that failed. A job that waits had none."""
+
+
+MEASURED = frozenset(
+    {
+        AlarmCode.WEBHOOKS_SILENT,
+        AlarmCode.SHARE_IN_TARGET,
+        AlarmCode.SIDES_DIFFER,
+        AlarmCode.NOTICES_UNDELIVERED,
+    }
+)
+"""Alarms against thresholds of ``[alerts]``, which are kept where alerts are evaluated."""
+EVALUATED_MS = 120_000
+"""What was evaluated longer ago than this is not shown: no process evaluates alerts now (our choice)."""
 
 
 class Period(StrEnum):
@@ -101,10 +115,14 @@ class Trends:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything at one moment, ``at_ms``: status, limits with their use, what is in time, and the charts."""
+    """Everything at one moment, ``at_ms``: status, limits with their use, what is in time, and the charts.
+
+    ``alarms``: those of the status, and those measured against thresholds of ``[alerts]``; critical ones first.
+    """
 
     at_ms: int
     status: Status
+    alarms: Sequence[Alarm]
     limits: Sequence[LimitState]
     timeliness: Timeliness
     trends: Trends
@@ -131,7 +149,34 @@ def read_overview(store: Store, trends: Trends, target_s: float) -> Overview:
     """Read the state of this moment, to stand beside charts. Raises ``DatabaseUnavailable``."""
     with store.reading() as tx:
         now_ms, limits, timeliness = tx.now_ms, read_limits(tx), read_timeliness(tx, int(target_s * 1000))
-    return Overview(now_ms, read_status(store), limits, timeliness, trends)
+        measured = _find_measured(tx)
+    status = read_status(store, int(target_s * 1000))
+    alarms = sorted([*_list_alarms(status), *measured], key=lambda alarm: -alarm.level)
+    return Overview(now_ms, status, alarms, limits, timeliness, trends)
+
+
+def _list_alarms(status: Status) -> list[Alarm]:
+    return [
+        Alarm(
+            AlarmCode(str(found["code"])),
+            str(found["text"]),
+            str(found["way_out"]),
+            str(found["subject"]),
+            level_now=Level[str(found["level"]).upper()],
+        )
+        for found in status.alarm_codes
+    ]
+
+
+def _find_measured(tx: Tx) -> list[Alarm]:
+    """Return the alarms that only the evaluation of alerts finds, if it ran lately."""
+    if tx.now_ms - tx.alerts.claim().evaluated_ms > EVALUATED_MS:
+        return []
+    return [
+        Alarm(AlarmCode(state.code), state.what, state.way_out, state.subject, level_now=state.level)
+        for state in tx.alerts.states()
+        if state.level and state.code in MEASURED
+    ]
 
 
 def read_trends(store: Store, period: Period, side: Side | None, target_s: float) -> Trends:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.change_guard import HoldKind, HoldState
+from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.model import Side
 from wanesync.core.rate_limits import VENDOR_ALLOWANCES, LimitUnit, format_value
 from wanesync.ops.holds import describe_hold
@@ -14,11 +14,19 @@ from wanesync.ops.limits import explain_limit
 from wanesync.ops.writes import read_switch
 from wanesync.ratelimit.limit_settings import LimitState, read_limits
 from wanesync.ratelimit.quotas import find_alarms
+from wanesync.store.tables.journal import JournalFilter
+from wanesync.store.tables.log_lines import NEWEST
 from wanesync.store.tables.settings import OPERATOR, operator_pause
 from wanesync.terminal import format_duration
 
+CHANGES = ("limit set", "paused", "resumed", "hold released", "hold discarded", "writes")
+"""Kinds of journal entries about what an operator steers."""
+MAX_CHANGES = 12
+"""Changes that are listed; the journal has all of them (our choice)."""
+
 if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
+    from wanesync.store.tables.journal import JournalRow
     from wanesync.store.tables.settings import PauseRow
 
 
@@ -95,6 +103,15 @@ class OpenHold:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was changed, from the journal: when, by whom, and what in words."""
+
+    at_ms: int
+    operator: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Steering:
     """Everything that an operator steers, at one moment."""
 
@@ -105,6 +122,7 @@ class Steering:
     fields: Sequence[FieldPause]
     holds: Sequence[OpenHold]
     writes: str
+    changes: Sequence[Change]
 
 
 def read_steering(store: Store, fields: Collection[str]) -> Steering:
@@ -118,6 +136,7 @@ def read_steering(store: Store, fields: Collection[str]) -> Steering:
             _list_fields(tx, fields),
             _list_holds(tx),
             read_switch(tx),
+            _list_changes(tx),
         )
 
 
@@ -191,6 +210,32 @@ def _list_holds(tx: Tx) -> list[OpenHold]:
         for row in tx.holds.all()
         if row.state is HoldState.OPEN and row.kind is not HoldKind.FIELD
     ]
+
+
+def _list_changes(tx: Tx) -> list[Change]:
+    rows = tx.journal.find(JournalFilter(kinds=CHANGES), NEWEST, MAX_CHANGES)
+    return [Change(row.at_ms, str(row.operator) if row.operator else "", _describe_change(row)) for row in rows]
+
+
+def _describe_change(row: JournalRow) -> str:
+    data = row.data
+    match row.kind:
+        case "limit set":
+            scope = str(data.get("scope", ""))
+            return f"{scope}: {_show(scope, data.get('from'))} → {_show(scope, data.get('to'))}"
+        case "writes":
+            return f"writes {data.get('writes', '')}"
+        case "paused" | "resumed":
+            return f"{data.get('field') or row.side or ''} {row.kind}"
+    return f"{row.kind}: {show_source(str(data.get('source', '')))}, {_count_people(data.get('people'))}"
+
+
+def _show(scope: str, value: object) -> str:
+    return format_value(scope, value) if isinstance(value, float | int) else "no limit of its own"
+
+
+def _count_people(people: object) -> str:
+    return "1 person" if people == 1 else f"{people or 0} people"
 
 
 def _age_s(tx: Tx, at_ms: int) -> float:
