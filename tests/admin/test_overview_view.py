@@ -71,8 +71,8 @@ def test_a_queue_its_limit_and_dead_letters_are_shown(store: Store) -> None:
     assert lane.sparks[0].highest == "100"
     dead = found.tables[0]
     assert [row.path for row in dead.rows] == [
-        "/queue?state=dead&side=hubspot&class=unmatched",
-        "/queue?state=dead&side=stripe&class=refused",
+        "/queue?state=dead&side=hubspot&code=unmatched",
+        "/queue?state=dead&side=stripe&code=refused",
     ]
 
 

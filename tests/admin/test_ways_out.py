@@ -14,5 +14,5 @@ def test_an_alarm_leads_to_a_page_that_exists() -> None:
 
 def test_a_list_is_filtered_by_the_side_of_the_alarm() -> None:
     assert find_page(AlarmCode.DEAD_LETTERS, "stripe", {"/queue"})[0] == "/queue?state=dead&side=stripe"
-    assert find_page(AlarmCode.OLDEST_JOB, "stripe", {"/queue"})[0] == "/queue?side=stripe"
+    assert find_page(AlarmCode.OLDEST_JOB, "stripe", {"/queue"})[0] == "/queue?state=due&side=stripe"
     assert {*PAGES} <= {*AlarmCode}

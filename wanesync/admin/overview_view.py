@@ -194,7 +194,7 @@ def _list_tiles(overview: Overview) -> list[Tile]:
             "bad" if share is not None and share < SHARE_WANTED else "",
         ),
         Tile("Latency p95", _seconds(p95) if p95 is not None else "–", f"last {trends.period}", "#latency"),
-        Tile("Due or running", f"{due:,}", clearing if due else "the queue is empty", "/queue"),
+        Tile("Due or running", f"{due:,}", clearing if due else "the queue is empty", "/queue?state=due"),
         Tile(
             "Attempts that succeed",
             "–" if rate is None else format_share(rate),
@@ -298,7 +298,7 @@ def _table_dead(overview: Overview, pages: Collection[str]) -> TableView:
 
 
 def _dead_filter(side: str, name: str) -> Mapping[str, str]:
-    return {"state": "dead", "side": side, "class": name}
+    return {"state": "dead", "side": side, "code": name}
 
 
 def _table_rates(overview: Overview) -> TableView:
