@@ -1,7 +1,8 @@
-"""One trace from a webhook to the vendor's request, over two processes, at a collector on this machine."""
+"""What two processes count, and one trace from a webhook to the vendor's request at a collector on this machine."""
 
 from __future__ import annotations
 
+import signal
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.support.canned_server import CannedServer, Told
 from tests.support.stage import Stage
+from wanesync.core.figures import Amount, Figure, decode_labels
 from wanesync.core.model import Side
+from wanesync.ops.figures import read_timeliness
 
 Spans = dict[str, dict[str, Mapping[str, str]]]
 
@@ -32,6 +35,28 @@ def _find_whole(collector: CannedServer, *names: str) -> dict[str, Mapping[str, 
     return next((spans for spans in _read(collector).values() if spans.keys() >= set(names)), {})
 
 
+def _check_figures(stage: Stage) -> None:
+    """At a clean end everything is stored that ``serve`` and the worker counted."""
+    with stage.store.reading() as tx:
+        counted = {
+            (figure, *decode_labels(labels).values()): amount
+            for (figure, labels), amount in tx.figures.read_all_time().items()
+        }
+        timely = read_timeliness(tx)
+    assert counted[Figure.WEBHOOKS, "hubspot", "accepted"].count >= 1
+    assert counted[Figure.EVENTS_STORED, "stripe"].count >= 1
+    assert counted[Figure.VENDOR_REQUESTS, "stripe", "customers.create", "ok"] == Amount(1)
+    assert counted[Figure.VENDOR_CALL, "hubspot", "contacts.batch_update"].count >= 1
+    assert counted[Figure.JOBS_ENDED, "stripe", "write", "done"].count >= 1
+    assert counted[Figure.JOB_PICKUP, "hubspot", "read"].count >= 1
+    for lane in ("stripe", "hubspot"):
+        end_to_end = counted[Figure.END_TO_END, lane, "write"]
+        assert end_to_end.count == counted[Figure.PEOPLE, lane, "within"].count >= 1
+        assert 0 < end_to_end.total_ms < 30_000 * end_to_end.count
+    assert counted[Figure.PEOPLE, "stripe", "within"].count == 1
+    assert (timely.last_hour.beyond, timely.last_hour.share, timely.waiting) == (0, 1.0, 0)
+
+
 def test_a_trace_leads_from_the_webhook_to_the_request_at_the_vendor(tmp_path: Path) -> None:
     with CannedServer(Told(200, b"", {"Content-Type": "application/x-protobuf"})) as collector:
         more = f'[telemetry]\ntraces = "{collector.url}/v1/traces"\n'
@@ -48,5 +73,10 @@ def test_a_trace_leads_from_the_webhook_to_the_request_at_the_vendor(tmp_path: P
             stage.edit(Side.STRIPE, "update", customer_id, address__city="Leeds")
             back = ("webhook stripe", "hubspot contacts.batch_update")
             stage.until(lambda: _find_whole(collector, *back), "the way back is one trace, too")
+            stage.rest()
+            for program in stage._programs:
+                program.signal(signal.SIGTERM)
+                program.end()
+            _check_figures(stage)
         sent = b"".join(asked.body for asked in collector.asked)
         assert not [text for text in (b"ana.traced", b"Anastasia", b"Lyon", b"Leeds") if text in sent]
