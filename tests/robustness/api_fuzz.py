@@ -13,8 +13,9 @@ import random
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import SkipTest
@@ -37,13 +38,17 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.ops.test_holds import hold_people
-from tests.support.admin import CHEAP, CONFIG, build_site
+from tests.support.core_builders import link
+from tests.support.stage import Stage
+from tests.support.store_rows import a_stored
 from wanesync.admin.api.openapi import build_document
-from wanesync.admin.services import AdminServices
-from wanesync.core.model import Side
+from wanesync.admin.app import build_admin_app
+from wanesync.admin_wiring import build_admin_services
+from wanesync.core.jobs import DeadClass, JobKind, JobRequest
+from wanesync.core.model import Conflict, Side
 from wanesync.core.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.tokens import create_token
-from wanesync.store import Store, make_key, open_store
+from wanesync.store import Store, Tx
 
 CHECKS = [
     not_a_server_error,
@@ -56,7 +61,7 @@ CHECKS = [
 MODES = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
 Operation = APIOperation[Any, Any, Any, Any]
 REAL_SHARE = 0.5
-"""Share of the requests whose ids in the path exist."""
+"""Share of the ids in allowed requests that exist."""
 
 
 @dataclass
@@ -74,12 +79,12 @@ class Findings:
 
 @dataclass
 class Target:
-    """What is tried: an ASGI application and its description. ``known``: parameter of a path -> values that exist."""
+    """An ASGI application and its description. ``known``: parameter or key of a body -> values that exist."""
 
     app: object
     document: dict[str, Any]
     headers: dict[str, str]
-    known: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    known: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 def fuzz(target: Target, examples: int, start: int = 0) -> Findings:
@@ -112,10 +117,9 @@ class _Sender:
 
     def send(self, case: Case[Any]) -> None:
         """Send one request."""
-        known = self._target.known
-        for name in case.path_parameters or ():
-            if self._mode is GenerationMode.POSITIVE and name in known and self._chance.random() < REAL_SHARE:
-                case.path_parameters[name] = self._chance.choice(known[name])
+        if self._mode is GenerationMode.POSITIVE:
+            for values in (case.path_parameters, case.body):
+                self._fill_in(values)
         label, headers = case.operation.label, self._target.headers
         answer = case.call(headers=headers)
         self._found.answers.setdefault(label, Counter())[answer.status_code] += 1
@@ -124,6 +128,13 @@ class _Sender:
         except FailureGroup as group:
             for failure in group.exceptions:
                 self._found.wrong.setdefault((label, type(failure).__name__), f"{failure}\n{case.as_curl_command()}")
+
+    def _fill_in(self, values: object) -> None:
+        """Put values that exist in place of made-up ones, in a share of the requests."""
+        if isinstance(values, dict):
+            for name in values.keys() & self._target.known.keys():
+                if self._chance.random() < REAL_SHARE:
+                    values[name] = self._chance.choice(self._target.known[name])
 
 
 def _accept(result: Ok[Operation] | Err[InvalidSchema]) -> Operation:
@@ -150,22 +161,51 @@ def _try(operation: Operation, mode: GenerationMode, sender: _Sender, examples: 
         run()
 
 
-def seed_database(store: Store) -> dict[str, list[str]]:
-    """Store a few of what operators look at; parameter of a path -> its values."""
+def seed_database(store: Store) -> dict[str, list[Any]]:
+    """Store a few of everything that operators look at; parameter or key of a body -> values that exist."""
     hold_id = hold_people(store, 3)
-    return {"hold_id": [hold_id, "all"], "side": list(Side), "field": ["phone", "city"], "scope": list(Side)}
+
+    def fill(tx: Tx) -> list[str]:
+        for number in range(3):
+            pair = link(f"7{number}", f"cus_7{number}")
+            tx.links.put(pair)
+            tx.records.put_many([a_stored(Side.HUBSPOT, pair.hubspot_id), a_stored(Side.STRIPE, pair.stripe_id)])
+            tx.conflicts.put(Conflict(Side.STRIPE, pair.stripe_id, "city", "Ulm", "overwritten"), pair.id)
+            tx.journal.add("update", Side.STRIPE, pair.stripe_id, pair.id, {"fields": ["city"]})
+            tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, pair.stripe_id))
+        claimed = tx.jobs.claim(Side.STRIPE, [JobKind.READ], 2, "fuzz")
+        for job in claimed:
+            tx.jobs.mark_dead(job, DeadClass.REFUSED, "refused for city")
+        return [job.id for job in claimed]
+
+    jobs = store.run(fill)
+    with store.reading() as tx:
+        conflicts = [row.id for row in tx.conflicts.list()]
+    return {
+        "hold_id": [hold_id, "all"],
+        "side": list(Side),
+        "field": ["phone", "city"],
+        "scope": list(Side),
+        "key": ["70", "cus_71"],
+        "conflict_id": conflicts,
+        "job_id": jobs,
+        "ids": [jobs, conflicts],
+        "contact_id": ["70", "71"],
+        "customer_id": ["cus_70", "cus_71"],
+        "expected": [1],
+    }
 
 
 @contextmanager
 def open_target() -> Iterator[Target]:
-    """The application on a new database, with the token of an admin."""
+    """The application with all its wiring on a new database beside the stand-ins, with the token of an admin."""
     with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="wanesync-fuzz-"))
-        store = stack.enter_context(closing(open_store(f"sqlite:{folder}/admin.db", [make_key("k001")], migrate=True)))
-        site = build_site(AdminServices(store, CONFIG, passwords=CHEAP))
-        _, token = create_token(store, SYSTEM, "fuzz", OperatorRole.ADMIN, 1)
-        known = seed_database(store)
-        yield Target(site.app, build_document(site.app), {"Authorization": f"Bearer {token}"}, known)
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="wanesync-fuzz-")))
+        stage = stack.enter_context(Stage(f"sqlite:{folder}/wanesync.db", folder))
+        app = build_admin_app(build_admin_services(stage.config, stage.store))
+        _, token = create_token(stage.store, SYSTEM, "fuzz", OperatorRole.ADMIN, 1)
+        known = seed_database(stage.store)
+        yield Target(app, build_document(app), {"Authorization": f"Bearer {token}", "Host": "127.0.0.1"}, known)
 
 
 def main() -> int:
