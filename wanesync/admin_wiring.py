@@ -8,14 +8,17 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wanesync.config.model import Config
+from wanesync.config.model import API_KEYS, Config, read_secrets
 from wanesync.core.errors import ConfigError
 from wanesync.ops.access.logins import SessionLimits, make_setup_link
 from wanesync.ops.bulk_runs import BulkRunner
 from wanesync.ops.decisions import DecisionDesk
+from wanesync.ops.reconcile_processes import ReconcileProcesses
 from wanesync.store.database import Store
 from wanesync.web.certificate import ServerCertificate
 from wanesync.web.exposure import check_exposure, is_loopback_host
@@ -32,14 +35,24 @@ MAX_CONNECTIONS = 256
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
-def build_admin_services(config: Config, store: Store) -> AdminServices:
-    """Build what the pages and the API use. Raises ConfigError without the extra ``admin``."""
+def build_admin_services(config: Config, store: Store, config_file: Path | None = None) -> AdminServices:
+    """Build what the pages and the API use. Raises ConfigError without the extra ``admin``.
+
+    ``config_file``: what the processes of reconcile runs read.
+    """
     try:
         from wanesync.admin.services import AdminServices  # noqa: PLC0415 - of an extra
     except ImportError as error:
         raise ConfigError([MISSING]) from error
     desk = DecisionDesk(lambda: build_decision_runtime(config, store))
-    return AdminServices(store, config, build_access(config), decisions=desk)
+    reconciles = ReconcileProcesses(store, config_file, partial(find_missing_keys, config_file))
+    return AdminServices(store, config, build_access(config), decisions=desk, reconciles=reconciles)
+
+
+def find_missing_keys(config_file: Path | None) -> list[str]:
+    """Return the API keys that a reconcile needs and the configuration does not name; none of them is resolved."""
+    written = read_secrets(config_file, os.environ).written
+    return [key for key in API_KEYS.values() if not written.get(key)]
 
 
 def build_access(config: Config) -> AccessSettings:

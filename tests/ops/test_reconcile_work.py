@@ -116,14 +116,16 @@ def test_it_is_applied_exactly_as_it_was_planned(
     assert (queued.operator, entry.operator) == (ADA, ADA)
 
 
-def test_a_guard_stops_it_and_the_plan_stays(store: Store, opener: reconcile_work.OpenSession) -> None:
+def test_a_guard_stops_it_and_the_plan_stays(store: Store, opener: reconcile_work.OpenSession, sides: Sides) -> None:
     run_id = compared(store, opener)
+    sides.add_contact("5", email="later@example.com")
     ask_apply(store, ADA, run_id, Approvals(max_creations=0), approval=False)
     with pytest.raises(GuardError, match="would be created"):
         carry_out(store, claim_run(store, run_id), opener)
     run = read_run(store, run_id)
     assert (run.state, "would be created" in run.facts.problem) == (RunState.PLANNED, True)
-    ask_apply(store, ADA, run_id, Approvals(max_creations=1), approval=False)
+    assert run.facts.volume["created_customers"] == 2, "the number to confirm is that of the newest comparison"
+    ask_apply(store, ADA, run_id, Approvals(max_creations=2), approval=False)
     assert carry_out(store, claim_run(store, run_id), opener) is RunState.APPLIED
 
 

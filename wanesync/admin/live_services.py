@@ -31,7 +31,7 @@ class LiveServices:
     def stream(self, topic: str, read: ReadTopic, visitor: Visitor) -> StreamingResponse:
         """Return the stream of a topic, which ends with the visitor's session. Raises TooManyListeners."""
         self.hub.check_room(visitor.name)
-        is_allowed = _watch_session(self.services, visitor)
+        is_allowed = watch_session(self.services, visitor)
         events = self.hub.stream(topic, read, visitor.name, is_allowed)
         return StreamingResponse(events, media_type="text/event-stream", headers=NOT_BUFFERED)
 
@@ -65,7 +65,7 @@ def pages_of(request: Request) -> frozenset[str]:
     return frozenset(entry.path for entry in request.app.state.nav)
 
 
-def _watch_session(services: AdminServices, visitor: Visitor) -> Callable[[], bool]:
+def watch_session(services: AdminServices, visitor: Visitor) -> Callable[[], bool]:
     """Return whether the session of a visitor still holds; looking does not count as its use."""
     if not visitor.session_id:
         return lambda: True

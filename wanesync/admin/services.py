@@ -14,6 +14,7 @@ from wanesync.core.plan import Rules
 from wanesync.ops.access.logins import SessionLimits
 from wanesync.ops.decisions import DecisionDesk
 from wanesync.ops.field_map import make_rules
+from wanesync.ops.reconcile_processes import ReconcileProcesses
 from wanesync.store.database import Store
 from wanesync.web.proxies import NO_PROXIES, TrustedProxies
 
@@ -41,6 +42,7 @@ class AdminServices:
 
     ``decisions``: carries out what an operator decides about people. ``rules``: what the configuration says about
     planning.
+    ``reconciles``: starts the processes of reconcile runs; None where this process cannot.
     """
 
     store: Store
@@ -48,6 +50,7 @@ class AdminServices:
     access: AccessSettings = AccessSettings()
     passwords: Passwords = field(default_factory=Passwords)
     decisions: DecisionDesk = field(default_factory=DecisionDesk)
+    reconciles: ReconcileProcesses | None = None
     rules: Rules = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -47,6 +47,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Compare and repair": {
         "diff": Entry("diff_reconcile", "diff", "List both sides and show what is not the same; changes nothing."),
         "reconcile": Entry("diff_reconcile", "reconcile", "Compare both sides and queue a repair of what differs."),
+        "runs": Entry("runs", "app", "Start, review, approve and apply reconciles in steps."),
         "catch-up": Entry("catch_up", "catch_up", "Look for changes whose webhook was missed, on both sides."),
     },
     "Look": {

@@ -69,7 +69,12 @@ def read_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, st
 
 def read_secret_source(path: Path | None) -> SecretSource:
     """Return every secret as it is written, none resolved; nothing else is checked. Raises ConfigError."""
-    return read_secrets(path or (DEFAULT_FILE if DEFAULT_FILE.exists() else None), os.environ)
+    return read_secrets(find_config_file(path), os.environ)
+
+
+def find_config_file(path: Path | None) -> Path | None:
+    """Return the file that a command reads: the one that is named, else the default one if it is there."""
+    return path or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
 
 
 def read_logged_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, stores: bool = True) -> Config:

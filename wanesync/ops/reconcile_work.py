@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -91,6 +91,13 @@ class RunProgress:
             facts = replace(run.facts, progress=steps)
             if steps != run.facts.progress and tx.reconcile_runs.change(run, run.state, facts):
                 self.run = replace(run, facts=facts)
+
+    def note_volume(self, volume: Mapping[str, int]) -> None:
+        """Store what the newest comparison would do: the guards ask for these numbers."""
+        with self._turn, self.store.transaction() as tx:
+            facts = replace(self.run.facts, volume=volume)
+            if tx.reconcile_runs.change(self.run, self.run.state, facts):
+                self.run = replace(self.run, facts=facts)
 
     def finish(self, state: RunState, facts: RunFacts) -> None:
         """Store the end of the work. Raises RunCancelled where the run is another process's by now."""
@@ -270,7 +277,8 @@ def _apply(session: ReconcileSession, progress: RunProgress) -> RunState:
         path = Path(folder) / "plan"
         write_plan(store, progress.run.id, path)
         session.check_plan(path)
-        session.compare(progress.report)
+        report = session.compare(progress.report)
+        progress.note_volume(asdict(report.volume))
         confirmed = facts.confirmed
         selection = session.select(force=confirmed.force, max_creations=confirmed.max_creations)
         chosen = session.choose_from_plan(path, progress.report)
@@ -278,7 +286,9 @@ def _apply(session: ReconcileSession, progress: RunProgress) -> RunState:
     queued = session.queue(replace(selection, keys=frozenset(chosen.keys), operator=_find_author(facts)))
     result = {"jobs": queued.jobs, "linked": queued.linked, "skipped": len(chosen.skipped), "keys": len(chosen.keys)}
     now_ms = store.now_ms()
-    done = replace(facts, applied_ms=now_ms, ended_ms=now_ms, result=result, job_run=queued.run_id, problem="")
+    done = replace(
+        progress.run.facts, applied_ms=now_ms, ended_ms=now_ms, result=result, job_run=queued.run_id, problem=""
+    )
     progress.finish(RunState.APPLIED, done)
     return RunState.APPLIED
 

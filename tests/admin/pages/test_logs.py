@@ -107,7 +107,7 @@ def test_a_stream_sends_new_rows_and_ends_by_itself(admin: AdminSite, monkeypatc
 
     async def read() -> list[str]:
         pieces = []
-        async for piece in logs.follow(make, LogQuery()):
+        async for piece in logs.follow(make, LogQuery(), lambda: True, lambda: False):
             pieces.append(piece)
             if "event: entries" in piece:
                 monkeypatch.setattr(logs, "STREAM_S", 0.0)
@@ -123,10 +123,20 @@ def test_a_stream_sends_new_rows_and_ends_by_itself(admin: AdminSite, monkeypatc
     assert logs._Streams.open == 0
 
 
+def test_a_stream_ends_with_its_session(admin: AdminSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "CHECK_S", 0.0)
+    make = partial(Follower, admin.store, LogFilter(), 1)
+
+    async def read() -> list[str]:
+        return [piece async for piece in logs.follow(make, LogQuery(), lambda: False, lambda: False)]
+
+    assert asyncio.run(read())[-1] == "event: ended\ndata:\n\n"
+
+
 def test_too_many_streams_are_refused(admin: AdminSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "STREAM_S", 0.0)
     browser = admin.sign_in("viewer")
-    answer = browser.get("/logs/stream", Last_Event_ID="5")
+    answer = browser.get("/logs/live", Last_Event_ID="5")
     assert answer.headers["content-type"].startswith("text/event-stream")
     monkeypatch.setattr(logs, "MAX_STREAMS", 0)
-    assert browser.get("/logs/stream").status_code == 409
+    assert browser.get("/logs/live").status_code == 409

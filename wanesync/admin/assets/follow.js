@@ -40,6 +40,7 @@ function start() {
     show(rowsOf(event.data));
     say(describe("Live"));
   });
+  source.addEventListener("ended", () => stop("Ended: sign in again"));
   source.addEventListener("open", () => say(describe("Live")));
   source.addEventListener("error", () => {
     if (source?.readyState === EventSource.CLOSED) stop("Ended: load the page again");

@@ -13,6 +13,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from wanesync.admin.live_services import NOT_BUFFERED, Live, watch_session
 from wanesync.admin.log_filters import InAddress, InForm, LogQuery, mask_for_page, show_entry
 from wanesync.admin.rendering import NavEntry, environment, render
 from wanesync.admin.security.permissions import Permission
@@ -42,6 +43,8 @@ LOOK_S = 1.0
 """How often a stream looks for new entries."""
 STREAM_S = 300.0
 """How long one stream lasts: the browser then connects again, and is checked again."""
+CHECK_S = 10.0
+"""How often it is looked whether the session of a stream still holds."""
 QUIET_S = 15.0
 """After so long without an entry a stream sends a comment, so that proxies keep it open."""
 MAX_STREAMS = 20
@@ -78,7 +81,7 @@ def show(request: Request, services: Services, visitor: Reader, query: InAddress
         levels=[*LEVELS],
         sources=_list_sources(visitor),
         may_export=visitor.may(Permission.EXPORT),
-        stream=query.address("/logs/stream") if not (cursor or query.until or problem) else "",
+        stream=query.address("/logs/live") if not (cursor or query.until or problem) else "",
         stores_lines=services.config.log.store,
         most=MAX_EXPORTED,
     )
@@ -135,39 +138,53 @@ def _encode(pieces: Iterator[str]) -> Iterator[bytes]:
         yield piece.encode("utf-8", "replace")
 
 
-@router.get("/stream")
-async def stream(request: Request, services: Services, visitor: Reader, query: InAddress) -> Response:
+@router.get("/live")
+async def stream(request: Request, live: Live, visitor: Reader, query: InAddress) -> Response:
     """New entries as server-sent events, each the rows of a table; a browser that lost the stream misses none."""
     if _Streams.open >= MAX_STREAMS:
         raise GuardError("too many pages follow the log: close one of them")
-    wanted = query.read(services.store.now_ms(), visitor)
+    store = live.services.store
+    wanted = query.read(store.now_ms(), visitor)
     last = request.headers.get("last-event-id", "")
     from_ms = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else 0
-    make = partial(Follower, services.store, wanted, from_ms)
-    return StreamingResponse(follow(make, query), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    make = partial(Follower, store, wanted, from_ms)
+    may_go_on = watch_session(live.services, visitor)
+    events = follow(make, query, may_go_on, lambda: live.hub.closing)
+    return StreamingResponse(events, media_type="text/event-stream", headers=NOT_BUFFERED)
 
 
-async def follow(make: Callable[[], Follower], query: LogQuery) -> AsyncIterator[str]:
-    """Yield the events of a stream until its time is over or the browser is gone."""
+async def follow(
+    make: Callable[[], Follower], query: LogQuery, may_go_on: Callable[[], bool], is_closing: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """Yield the events of a stream until its time is over, its session or the service ends, or the browser is gone."""
     _Streams.open += 1
     try:
         follower = await to_thread.run_sync(make)
-        began_s = spoke_s = time.monotonic()
+        began_s = spoke_s = checked_s = time.monotonic()
         yield "retry: 2000\n\n"
-        while time.monotonic() - began_s < STREAM_S:
-            try:
-                new = await to_thread.run_sync(follower.look)
-            except DatabaseUnavailable:
-                new = []
+        while (now_s := time.monotonic()) - began_s < STREAM_S and not is_closing():
+            if now_s - checked_s >= CHECK_S:
+                checked_s = now_s
+                if not await to_thread.run_sync(may_go_on):
+                    yield "event: ended\ndata:\n\n"
+                    return
+            new = await to_thread.run_sync(_look, follower)
             if new:
-                spoke_s = time.monotonic()
+                spoke_s = now_s
                 yield _write_event(new, query)
-            elif time.monotonic() - spoke_s > QUIET_S:
-                spoke_s = time.monotonic()
+            elif now_s - spoke_s > QUIET_S:
+                spoke_s = now_s
                 yield ": quiet\n\n"
             await anyio.sleep(LOOK_S)
     finally:
         _Streams.open -= 1
+
+
+def _look(follower: Follower) -> list[Entry]:
+    try:
+        return follower.look()
+    except DatabaseUnavailable:
+        return []  # the next look may succeed
 
 
 def _write_event(new: list[Entry], query: LogQuery) -> str:

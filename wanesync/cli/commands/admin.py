@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,7 +13,7 @@ from wanesync.admin_wiring import build_admin_server, build_admin_services, find
 from wanesync.cli.commands.admin_audit import app as audit_app
 from wanesync.cli.commands.admin_token import app as token_app
 from wanesync.cli.commands.admin_user import app as user_app
-from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.cli.context import ConfigFile, find_config_file, read_logged_config, set_on_stop_signals, use_database
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
 from wanesync.wiring import is_on_file
@@ -36,20 +37,20 @@ def serve(context: typer.Context, config_file: ConfigFile = None) -> None:
     config = read_logged_config(config_file, ())
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
-    with use_database(config, migrate=is_on_file(config), patience=patience) as store:
+    with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="admin") as store:
         with store.patient(patience):
             store.check_keys()
-        with run_admin(config, store):
+        with run_admin(config, store, config_file):
             stopping.wait()
 
 
 @contextmanager
-def run_admin(config: Config, store: Store) -> Iterator[None]:
+def run_admin(config: Config, store: Store, config_file: Path | None) -> Iterator[None]:
     """Serve the pages and the API inside, and print where; without a user also the link by which the first is made.
 
-    Raises ConfigError.
+    ``config_file``: as ``--config`` names it. Raises ConfigError.
     """
-    services = build_admin_services(config, store)
+    services = build_admin_services(config, store, find_config_file(config_file))
     server = build_admin_server(config, services)
     with running_admin_tasks(store):
         server.start()
