@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -10,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 
 from wanesync.admin.rendering import NavEntry, render
 from wanesync.admin.run_views import (
+    StepView,
     find_confirmations,
     find_missing,
     list_steps,
@@ -113,20 +115,26 @@ def show_progress(request: Request, services: Services, visitor: Reader, run_id:
     run = ops.read_run(services.store, run_id)
     if not run.active and request.headers.get("hx-request") == "true":
         return Response(headers={"HX-Refresh": "true"})
-    return render(request, "reconcile/progress.html", **_describe_progress(services, visitor, run))
+    return render(request, "reconcile/progress.html", now=_describe_progress(services, visitor, run))
 
 
-def _describe_progress(services: AdminServices, visitor: Visitor, run: Run) -> dict[str, object]:
-    return {
-        "run": run,
-        "facts": run.facts,
-        "state_kind": KINDS_OF_STATE.get(run.state, ""),
-        "states": STATES,
-        "waits": run.state in WORKING,
-        "steps": list_steps(run),
-        "missing": find_missing(services),
-        "may_work": visitor.may(Permission.RECONCILE),
-    }
+@dataclass(frozen=True, slots=True)
+class ProgressView:
+    """The part of the page that changes. ``waits``: for a process. ``missing``: the API keys this service lacks."""
+
+    run: Run
+    kind: str
+    meaning: str
+    waits: bool
+    steps: list[StepView]
+    missing: list[str]
+    may_work: bool
+
+
+def _describe_progress(services: AdminServices, visitor: Visitor, run: Run) -> ProgressView:
+    kind, meaning = KINDS_OF_STATE.get(run.state, ""), STATES[run.state]
+    missing, may_work = find_missing(services), visitor.may(Permission.RECONCILE)
+    return ProgressView(run, kind, meaning, run.state in WORKING, list_steps(run), missing, may_work)
 
 
 def _show_run(
@@ -144,7 +152,8 @@ def _show_run(
     classes = ops.list_classes(run.facts)
     chosen = next((one for one, *_ in classes if str(one) == kind), None)
     chosen = chosen or next((one for one, _, repaired, _ in classes if repaired), None)
-    changes, place, unreadable = [], "", ""
+    changes: list[ops.PlannedChange] = []
+    place, unreadable = "", ""
     if chosen is not None:
         try:
             changes, place = read_page(services, run_id, chosen, after, PAGE_ROWS)
@@ -156,7 +165,10 @@ def _show_run(
         request,
         "reconcile/run.html",
         status=status,
-        **_describe_progress(services, visitor, run),
+        now=_describe_progress(services, visitor, run),
+        run=run,
+        facts=run.facts,
+        may_work=visitor.may(Permission.RECONCILE),
         classes=classes,
         volume=ops.describe_volume(run.facts.volume),
         chosen=chosen,
