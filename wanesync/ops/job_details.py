@@ -145,7 +145,7 @@ def _find_refs(tx: Tx, job: Job, payment: Purchase | None) -> list[RecordRef]:
 
 def _find_events(tx: Tx, listed: ListedJob, refs: Sequence[RecordRef]) -> list[Event]:
     """Return the webhooks that came from the arrival of a job to its end; they queued it or joined it."""
-    since_ms = min(listed.job.arrived_ms, made_ms(listed.job.id))
+    since_ms = min(listed.job.arrived_ms, _find_queued_ms(listed.job))
     until_ms = listed.ended_ms or tx.now_ms
     found: list[Event] = []
     for side in Side:
@@ -153,6 +153,14 @@ def _find_events(tx: Tx, listed: ListedJob, refs: Sequence[RecordRef]) -> list[E
         for events in tx.events.newest_first(side, ids, since_ms - EVENT_DELAY_MS).values():
             found += islice((one for one in events if since_ms <= one.received_ms <= until_ms), MAX_EVENTS)
     return sorted(found, key=lambda one: (one.received_ms, one.key))[:MAX_EVENTS]
+
+
+def _find_queued_ms(job: Job) -> int:
+    """Return when a job was queued, which its id holds; the arrival for an id that another program made."""
+    try:
+        return made_ms(job.id)
+    except ValueError:
+        return job.arrived_ms
 
 
 def _make_steps(  # noqa: PLR0913 - what a timeline is made of
@@ -168,7 +176,7 @@ def _make_steps(  # noqa: PLR0913 - what a timeline is made of
     steps = [Step("arrived", one.received_ms, f"{one.side} {one.record_id}: {one.kind}") for one in events]
     if job.run_id:
         steps.append(Step("arrived", 0, f"reconcile run {job.run_id} asked for it"))
-    steps.append(Step("queued", made_ms(job.id), f"{job.kind} of {job.lane}, priority {job.priority}"))
+    steps.append(Step("queued", _find_queued_ms(job), f"{job.kind} of {job.lane}, priority {job.priority}"))
     steps += map(_make_attempt, attempts)
     steps += map(_make_run, runs)
     died = job.state is JobState.DEAD and not any(one.outcome == "dead" for one in attempts)

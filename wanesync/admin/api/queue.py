@@ -206,7 +206,7 @@ def show_jobs(_visitor: Reader, services: Services, asked: JobQuery, paging: Pag
 
 @router.get("/jobs/values", summary="Count jobs by state and by value of each filter")
 def show_values(_visitor: Reader, services: Services, asked: JobQuery) -> QueueValues:
-    """Suggestions for filters. At most 20,000 jobs of a state are counted; ``is_more`` says that there are others."""
+    """Suggestions for filters. At most 5,000 jobs of a state are counted; ``is_more`` says that there are others."""
     page = read_queue(services.store, asked.query.read(services.store.now_ms()), None, 1)
     return QueueValues(
         states={state: one.count for state, one in page.counts.items()},

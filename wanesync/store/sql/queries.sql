@@ -1792,7 +1792,7 @@ SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescu
     dead_class, run_id, turns, due_is_fixed, superseded, ended_ms, claimed_ms FROM jobs
 WHERE lane = :lane AND kind = :kind AND state = 'done' AND waits_for || '' <> 'discarded' AND ended_ms >= :since_ms
 AND ended_ms <= :until_ms AND (ended_ms < :at_ms OR (ended_ms = :at_ms AND id < :id))
-AND (:reason = '' OR lower(reason) LIKE :reason ESCAPE '!') ORDER BY ended_ms DESC, id DESC LIMIT :limit;
+ORDER BY ended_ms DESC, id DESC LIMIT :limit;
 
 -- name: ready_page
 SELECT id, lane, kind, key, state, priority, due_ms, arrived_ms, attempts, rescues, token, owner, waits_for, reason,

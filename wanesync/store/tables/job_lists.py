@@ -27,7 +27,7 @@ from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
 from wanesync.store.tables.jobs import job_of
 
-MAX_COUNTED = 20_000
+MAX_COUNTED = 5_000
 """Jobs of a state whose values are counted at most: more would take longer than a page may (our choice)."""
 MAX_RUNNING = 2_000
 """More than all workers of an installation run at once."""
@@ -85,6 +85,8 @@ class JobLists(Table):
         has_wait = selection.state in READY_STATES or selection.state is QueueState.RUNNING
         if (selection.dead_class and not has_class) or (selection.waits_for and not has_wait):
             return []
+        if selection.reason and selection.state is QueueState.DONE:
+            return []  # a finished job has none
         if selection.keys is not None or selection.state is QueueState.RUNNING:
             return self._page_of_few(selection, after, limit)
         if selection.state in READY_STATES:
@@ -126,8 +128,9 @@ class JobLists(Table):
         self, name: str, selection: JobSelection, after: Position | None, limit: int, **values: Value
     ) -> ListedJobs:
         at_ms, after_id = after or Position(FAR_MS, "")
-        more = _common(selection)
-        more["until_ms"] = min(selection.until_ms, at_ms)
+        more: dict[str, Value] = {"since_ms": selection.since_ms, "until_ms": min(selection.until_ms, at_ms)}
+        if name != "done_page":
+            more["reason"] = make_pattern(selection.reason)
         return [
             listed_of(row) for row in self._session.rows(name, at_ms=at_ms, id=after_id, limit=limit, **more, **values)
         ]
