@@ -79,14 +79,13 @@ def build_access(config: Config) -> AccessSettings:
 def build_admin_server(config: Config, services: AdminServices) -> Listener:
     """Build the web server of the service with its socket open. Raises ConfigError."""
     from wanesync.admin.app import build_admin_app  # noqa: PLC0415 - of an extra
-    from wanesync.web.server import Listener  # noqa: PLC0415 - as above
+    from wanesync.web.server import Listener, open_socket  # noqa: PLC0415 - as above
 
     admin = config.admin
     pair = ServerCertificate(admin.certificate, admin.key) if admin.certificate and admin.key else None
     app = build_admin_app(services)
-    return Listener(
-        (admin.host, admin.port), app, MAX_CONNECTIONS, pair, "admin.port", before_stop=app.state.live.hub.end
-    )
+    opened = open_socket((admin.host, admin.port), "admin.port")
+    return Listener(opened, app, MAX_CONNECTIONS, pair, before_stop=app.state.live.hub.end)
 
 
 def find_address(config: Config) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
@@ -53,6 +53,7 @@ from wanesync.worker.side_probe import SideProbe
 from wanesync.worker.worker import Worker
 
 if TYPE_CHECKING:
+    import socket
     import threading
 
     from wanesync.adapters.hubspot.adapter import HubSpotAdapter
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from wanesync.core.ports import Account
     from wanesync.core.setup.setup_facts import HubSpotSetupPort, StripeSetupPort
     from wanesync.web.server import WebServer
+    from wanesync.web.shared_answers import SharedAnswers
 
 
 # -- the database and the intake of webhooks
@@ -305,8 +307,13 @@ def build_retention_task(config: Config, store: Store) -> RetentionTask:
     return RetentionTask(store, kept, max_log_lines=config.log.store_lines)
 
 
-def build_web_server(config: Config, store: Store) -> WebServer:
-    """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``."""
+def build_web_server(
+    config: Config, store: Store, sockets: Sequence[socket.socket] = (), shared: SharedAnswers | None = None
+) -> WebServer:
+    """Build the web server with its socket open. Raises ``ConfigError`` and ``WrongAccount``.
+
+    ``sockets``, ``shared``: of a process group (``web.process_group``).
+    """
     from wanesync.ops.health.gauges import read_gauges  # noqa: PLC0415 - the web process only
     from wanesync.web.door_test import DoorTest  # noqa: PLC0415 - the web process only
     from wanesync.web.metrics import WebhookCounters  # noqa: PLC0415 - the web process only
@@ -314,7 +321,7 @@ def build_web_server(config: Config, store: Store) -> WebServer:
 
     if not config.is_rehearsal:
         config.require("server.public_url")
-    counts = WebhookCounters(store.figures)
+    counts = WebhookCounters(store.figures, shared)
     tracing = intake_wiring.build_tracing(config)
     intake = replace(build_intake(config, store), count=counts.count_elements, tracing=tracing)
     settings = replace(
@@ -324,7 +331,7 @@ def build_web_server(config: Config, store: Store) -> WebServer:
         figures=lambda: store.read(lambda tx: tx.figures.read_all_time()),
         receive_test=DoorTest(store, intake.hooks).receive,
     )
-    return WebServer(store, intake, settings, (config.server.host, config.server.port), counts)
+    return WebServer(store, intake, settings, (config.server.host, config.server.port), counts, sockets=sockets)
 
 
 # -- bulk work

@@ -12,14 +12,16 @@ from tests.support.admin import PASSWORD, AdminSite
 from tests.support.store_fixtures import Clock
 from wanesync.admin import live
 from wanesync.core.operators import OperatorRole
-from wanesync.web.server import Listener
+from wanesync.web.server import Listener, open_socket
 
 
 @pytest.fixture(name="listener")
 def serve(admin: AdminSite) -> Iterator[Listener]:
     """The service on a free port."""
     admin.add_user("ada", OperatorRole.VIEWER)
-    listener = Listener(("127.0.0.1", 0), admin.app, 8, None, before_stop=admin.app.state.live.hub.end)
+    listener = Listener(
+        open_socket(("127.0.0.1", 0), "admin.port"), admin.app, 8, None, before_stop=admin.app.state.live.hub.end
+    )
     listener.start()
     yield listener
     if listener.is_running:

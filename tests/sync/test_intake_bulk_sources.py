@@ -42,3 +42,18 @@ def test_without_a_crowd_everything_is_live(store: Store) -> None:
         store_events(tx, [event(str(n), "user:IMPORT/7") for n in range(10)], BulkSources(max_records=10))
         jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 100, "me")
     assert {job.priority for job in jobs} == {Priority.LIVE}
+
+
+def test_a_crowd_that_comes_through_several_doors_is_one(store: Store) -> None:
+    doors = [BulkSources(max_records=100), BulkSources(max_records=100)]
+    first, second, later = (
+        [event(str(n), "user:IMPORT/7") for n in numbers] for numbers in (range(60), range(60, 120), range(120, 121))
+    )
+    with store.transaction() as tx:
+        store_events(tx, first, doors[0])
+        store_events(tx, second, doors[1])
+        store_events(tx, later, doors[1])
+        jobs = tx.jobs.claim(Side.HUBSPOT, [JobKind.READ], 200, "me")
+    by_key = {int(job.key): job.priority for job in jobs}
+    assert {by_key[n] for n in range(60)} == {Priority.LIVE}
+    assert {by_key[n] for n in range(60, 121)} == {Priority.LIVE_BULK}

@@ -143,14 +143,18 @@ class BulkSources:
     """Finds sources that change many records at once, whose jobs have a lower priority than single edits.
 
     A source is a bulk source while it has changed more than ``max_records`` within ``window_ms``. Both defaults keep a
-    burst of edits by hand below the limit. The counts are kept in memory: they decide an order, never whether a change
-    is synced.
+    burst of edits by hand below the limit. One process counts in memory; after every ``shared_records`` of a source it
+    shares its count with the others (``store.tables.source_counts``). The counts decide an order, never whether a
+    change is synced.
     """
 
     max_records: int = 200
     window_ms: int = 10_000
+    shared_records: int = 25
     _counts: dict[str, deque[tuple[int, int]]] = field(default_factory=dict)
     _totals: dict[str, int] = field(default_factory=dict)
+    _unshared: dict[str, int] = field(default_factory=dict)
+    _bulk_until_ms: dict[str, int] = field(default_factory=dict)
 
     def note(self, source: str, records: int, now_ms: int) -> bool:
         """Count changed records of a source; return whether it is a bulk source now."""
@@ -160,10 +164,26 @@ class BulkSources:
         while counts[0][0] <= now_ms - self.window_ms:
             total -= counts.popleft()[1]
         self._totals[source] = total
+        self._unshared[source] = self._unshared.get(source, 0) + records
         if len(self._counts) > self.max_records:
             self._forget(now_ms)
-        return total > self.max_records
+        return total > self.max_records or self._bulk_until_ms.get(source, 0) > now_ms
+
+    def take_unshared(self, sources: Iterable[str]) -> dict[str, int]:
+        """Return the records of each source that are worth sharing by now; they count as shared."""
+        taken = {source: self._unshared[source] for source in sources}
+        taken = {source: number for source, number in taken.items() if number >= self.shared_records}
+        self._unshared |= dict.fromkeys(taken, 0)
+        return taken
+
+    def note_shared(self, source: str, records: int, now_ms: int) -> bool:
+        """Take the count of all processes within the window; return whether that makes it a bulk source."""
+        is_bulk = records > self.max_records
+        if is_bulk:
+            self._bulk_until_ms[source] = now_ms + self.window_ms
+        return is_bulk
 
     def _forget(self, now_ms: int) -> None:
         for source in [name for name, counts in self._counts.items() if counts[-1][0] <= now_ms - self.window_ms]:
-            del self._counts[source], self._totals[source]
+            del self._counts[source], self._totals[source], self._unshared[source]
+            self._bulk_until_ms.pop(source, None)

@@ -56,6 +56,7 @@ from wanesync.store.tables.records import Records
 from wanesync.store.tables.retention import Retention
 from wanesync.store.tables.sealed_rows import SealedRows
 from wanesync.store.tables.settings import INDEX_KEY, Pauses, Settings
+from wanesync.store.tables.source_counts import SourceCounts
 from wanesync.store.tables.webhook_counts import WebhookCounts
 
 POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installed: pip install 'wanesync[postgres]'"
@@ -123,6 +124,7 @@ class Tx:
     retention = _TableOf(Retention)
     sealed_rows = _TableOf(SealedRows)
     settings = _TableOf(Settings)
+    source_counts = _TableOf(SourceCounts)
     tombstones = _TableOf(Tombstones)
     pending_writes = _TableOf(PendingWrites)
     webhook_counts = _TableOf(WebhookCounts)

@@ -296,7 +296,7 @@ def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | No
     if not events:
         return set()
     new = tx.events.put_many(events)
-    from_bulk = _find_bulk_sources(events, bulk_sources, tx.now_ms) if bulk_sources else frozenset()
+    from_bulk = _find_bulk_sources(tx, events, bulk_sources) if bulk_sources else frozenset()
     fresh = [event for event in events if event.key in new]
     # Until they are read, a merged contact may not be written to: HubSpot would write to the survivor.
     merged = {i for event in fresh if event.kind == "merged" for i in (event.record_id, *event.merged_ids)}
@@ -331,16 +331,17 @@ def store_trace(tx: Tx, parsed: ParsedWebhook, trace: str) -> None:
         tx.job_traces.put(reads | payments)
 
 
-def _find_bulk_sources(events: Sequence[Event], bulk_sources: BulkSources, now_ms: int) -> frozenset[tuple[Side, str]]:
+def _find_bulk_sources(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources) -> frozenset[tuple[Side, str]]:
     """Find the sources of these events that change hundreds of records at once (docs/correctness.md#bulk-guards)."""
     records: dict[tuple[Side, str], set[str]] = defaultdict(set)
     for event in events:
         records[event.side, event.source].add(event.record_id)
-    return frozenset(
-        (side, source)
-        for (side, source), ids in records.items()
-        if bulk_sources.note(f"{side}:{source}", len(ids), now_ms)
-    )
+    names = {f"{side}:{source}": (side, source) for side, source in records}
+    found = {name for name, key in names.items() if bulk_sources.note(name, len(records[key]), tx.now_ms)}
+    # Other doors may see the rest of a crowd.
+    counted = tx.source_counts.add(bulk_sources.take_unshared(names), tx.now_ms - bulk_sources.window_ms)
+    found |= {name for name, number in counted.items() if bulk_sources.note_shared(name, number, tx.now_ms)}
+    return frozenset(names[name] for name in found)
 
 
 def store_purchases(store: Store, tx: Tx, purchases: Sequence[Purchase]) -> int:

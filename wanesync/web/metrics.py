@@ -9,17 +9,19 @@ from wanesync.core.figures import Figure
 from wanesync.core.model import Side
 from wanesync.store.figure_counts import FigureCounts
 from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.web.shared_answers import SharedAnswers
 
 
 class WebhookCounters:
     """Webhooks by side and status of the answer, and by their outcome since they were last taken for the database.
 
     Every method may be called in any thread: the listener for monitoring has an event loop of its own. ``figures``:
-    where the same is counted by minute, in a process with a database.
+    where the same is counted by minute, in a process with a database. ``shared``: with other processes behind the same
+    socket, whose answers the page of metrics shows as well.
     """
 
-    def __init__(self, figures: FigureCounts | None = None) -> None:
-        self._figures = figures
+    def __init__(self, figures: FigureCounts | None = None, shared: SharedAnswers | None = None) -> None:
+        self._figures, self._shared = figures, shared
         self._answers: Counter[tuple[str, int]] = Counter()
         self._stored: Counter[str] = Counter()
         self._outcomes: Counter[tuple[Side, Outcome]] = Counter()
@@ -57,4 +59,7 @@ class WebhookCounters:
     def read_answers(self) -> tuple[list[tuple[tuple[str, int], int]], list[tuple[str, int]]]:
         """Return ((side, status), answers) and (side, stored events), in order."""
         with self._guard:
-            return sorted(self._answers.items()), sorted(self._stored.items())
+            answers, stored = self._answers, self._stored
+            if self._shared is not None:
+                answers, stored = self._shared.add_up(answers, stored)
+            return sorted(answers.items()), sorted(stored.items())

@@ -7,7 +7,7 @@ import contextlib
 import random
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -45,17 +45,20 @@ BACKLOG = 128
 class WebServer:
     """Serves the web application from a thread. Holds webhook secrets and no API key.
 
-    ``store`` None: of a handler that reports over the bus instead. Raises ``ConfigError`` if the port cannot be opened;
-    port 0 takes any free one (see ``url``).
+    ``store`` None: of a handler that reports over the bus instead. ``sockets``: listening ones that other processes
+    share, of the door and, where there is one, of the listener for monitoring (``process_group``). Raises
+    ``ConfigError`` if the port cannot be opened; port 0 takes any free one (see ``url``).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it serves, where, and what it shares with other processes
         self,
         store: Store | None,
         intake: IntakePort,
         settings: WebSettings,
         address: tuple[str, int],
         counts: WebhookCounters | None = None,
+        *,
+        sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._store = store
         self._trouble = ""
@@ -64,18 +67,15 @@ class WebServer:
         self._certificate = settings.certificate
         self._counts = counts or WebhookCounters()
         allowed = min(settings.max_connections, raise_file_limit() - KEPT_FILES)
-        door = Listener(address, build_app(intake, settings, self._counts), allowed, settings.certificate)
+        opened = list(sockets) or open_sockets(address, settings.metrics_address)
+        door = Listener(opened[0], build_app(intake, settings, self._counts), allowed, settings.certificate)
         self._listeners = [door]
         self.url, self.metrics_url = door.url, ""
         if settings.metrics_address is not None:
             # On this machine it is called by its number, for which the certificate is not.
             pair = None if is_loopback_host(settings.metrics_address[0]) else settings.certificate
             app = build_metrics_app(settings, self._counts)
-            try:
-                second = Listener(settings.metrics_address, app, MAX_METRICS_CONNECTIONS, pair, "server.metrics_port")
-            except ConfigError:
-                door.close()
-                raise
+            second = Listener(opened[1], app, MAX_METRICS_CONNECTIONS, pair)
             self._listeners.append(second)
             self.metrics_url = second.url
 
@@ -147,25 +147,22 @@ class WebServer:
 
 
 class Listener:
-    """An application behind a socket of its own, in a thread of its own. ``option``: what an error names.
+    """An application behind a listening socket (``open_socket``), in a thread of its own.
 
     ``before_stop``: of an application with a lifespan, what ends its streams; it is called in another thread.
-
-    Raises ``ConfigError`` if the port cannot be opened; port 0 takes any free one (see ``url``).
     """
 
-    def __init__(  # noqa: PLR0913 - an address, an application, and how it is served
+    def __init__(
         self,
-        address: tuple[str, int],
+        opened: socket.socket,
         app: ASGIApp,
         max_connections: int,
         certificate: ServerCertificate | None,
-        option: str = "server.port",
         *,
         before_stop: Callable[[], None] | None = None,
     ) -> None:
         self._before_stop = before_stop
-        self._socket = _listen(*address, option)
+        self._socket = opened
         protocol: type[asyncio.Protocol] = make_protocol(max_connections)
         if certificate is not None:
             protocol = make_tls_protocol(make_protocol(max_connections), certificate)
@@ -183,9 +180,7 @@ class Listener:
         )
         self._server = uvicorn.Server(options)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="web")
-        host, port = self._socket.getsockname()[:2]
-        scheme = "http" if certificate is None else "https"
-        self.url = f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        self.url = find_url(opened, encrypted=certificate is not None)
 
     def start(self) -> None:
         """Start serving."""
@@ -220,7 +215,21 @@ def _end(tx: Tx, name: str) -> None:
     put_notice(tx, name, "")
 
 
-def _listen(host: str, port: int, option: str) -> socket.socket:
+def open_sockets(door: tuple[str, int], metrics: tuple[str, int] | None = None) -> list[socket.socket]:
+    """Open the listening sockets of the door and of the listener for monitoring. Raises ``ConfigError``."""
+    opened = [open_socket(door, "server.port")]
+    if metrics is not None:
+        try:
+            opened.append(open_socket(metrics, "server.metrics_port"))
+        except ConfigError:
+            opened[0].close()
+            raise
+    return opened
+
+
+def open_socket(address: tuple[str, int], option: str) -> socket.socket:
+    """Open a listening socket; port 0 takes any free one. ``option``: what an error names. Raises ``ConfigError``."""
+    host, port = address
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -230,6 +239,13 @@ def _listen(host: str, port: int, option: str) -> socket.socket:
         hosts = option.replace("port", "host")
         problem = f"{host} port {port} cannot be opened ({reason}): choose another {hosts} or {option}"
         raise ConfigError([problem]) from error
+
+
+def find_url(opened: socket.socket, *, encrypted: bool) -> str:
+    """Return the address of a listening socket."""
+    host, port = opened.getsockname()[:2]
+    scheme = "https" if encrypted else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def find_trouble(store: Store) -> str:

@@ -243,6 +243,7 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(insert=ANY, update=_columns("requests", "last_ms"), delete=ANY),
         admin=_allow(insert=ANY, update=_columns("requests", "last_ms"), delete=ANY),
     ),
+    "source_counts": _table(doors=_allow(insert=ANY), workers=_allow(delete=ANY), admin=_allow(delete=ANY)),
     "jobs": _jobs(),
     "processes": _processes(),
     "locks": _table(

@@ -2012,3 +2012,17 @@ SELECT id, data FROM reconcile_items WHERE id = :first;
 -- name: reseal_reconcile_items
 UPDATE reconcile_items SET data = :new_data WHERE id IN (
     SELECT id FROM reconcile_items WHERE id = :first AND data = :data /* skip locked */) RETURNING id;
+
+-- crowds
+
+-- name: add_source_count
+INSERT INTO source_counts (id, source, at_ms, records) VALUES (:id, :source, :at_ms, :records);
+
+-- name: sum_source_counts
+SELECT source, SUM(records) FROM source_counts WHERE source IN (:sources) AND at_ms > :since_ms GROUP BY source;
+
+-- name: source_counts_bound
+SELECT at_ms FROM source_counts WHERE at_ms > :after AND at_ms < :before_ms ORDER BY at_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_source_counts
+DELETE FROM source_counts WHERE at_ms > :after AND at_ms <= :upto RETURNING 1;

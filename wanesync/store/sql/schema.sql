@@ -662,3 +662,13 @@ CREATE TABLE reconcile_items (
 CREATE INDEX reconcile_items_kind ON reconcile_items (run_id, kind, id);
 CREATE INDEX reconcile_items_contact ON reconcile_items (hubspot_id) WHERE hubspot_id <> '';
 CREATE INDEX reconcile_items_customer ON reconcile_items (stripe_id) WHERE stripe_id <> '';
+
+-- Crowds: records that a source changed, as each door counted them. The source is a keyed hash.
+CREATE TABLE source_counts (
+    id TEXT NOT NULL PRIMARY KEY,
+    source TEXT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    records BIGINT NOT NULL
+);
+CREATE INDEX source_counts_source ON source_counts (source, at_ms);
+CREATE INDEX source_counts_when ON source_counts (at_ms);

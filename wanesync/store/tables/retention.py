@@ -106,6 +106,7 @@ class Retention(Table):
             RetentionRule(
                 "webhook counts", "webhook_counts_bound", "drop_webhook_counts", self._before(policy.rejected_days)
             ),
+            RetentionRule("counts of crowds", "source_counts_bound", "drop_source_counts", self._before(1)),
             RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(policy.rejected_days)),
             self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", policy.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
