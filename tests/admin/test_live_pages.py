@@ -19,7 +19,7 @@ from wanesync.core.operators import OperatorRole
 from wanesync.core.rate_limits import Limit
 from wanesync.ops.limits import change_limit
 from wanesync.store import Store
-from wanesync.web.server import Listener
+from wanesync.web.server import Listener, open_socket
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,9 @@ def fill(admin: AdminSite) -> Store:
 def visit(admin: AdminSite, filled: Store) -> Iterator[Visit]:
     """An admin in a browser, before the service on a free port."""
     admin.add_user("ada", OperatorRole.ADMIN)
-    listener = Listener(("127.0.0.1", 0), admin.app, 32, None, before_stop=admin.app.state.live.hub.end)
+    listener = Listener(
+        open_socket(("127.0.0.1", 0), "admin.port"), admin.app, 32, None, before_stop=admin.app.state.live.hub.end
+    )
     listener.start()
     try:
         with open_browser() as browser:

@@ -73,9 +73,9 @@ class Environment:
         self.run(*arguments)
 
     @contextmanager
-    def serving(self) -> Iterator[tuple[ChildProcess, str]]:
+    def serving(self, processes: int = 1) -> Iterator[tuple[ChildProcess, str]]:
         """Run ``wanesync serve``: the process and its address."""
-        with self.start("serve") as program:
+        with self.start("serve", "--processes", str(processes)) as program:
             words = program.first_line().split()
             address = next((word for word in words if word.startswith("http://")), None)
             if address is None:

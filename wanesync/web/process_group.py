@@ -44,6 +44,7 @@ class ProcessGroup:
                     if code > 1:
                         return code
                     log.error("process ended and is started again", code=code)
+                    process.communicate()
                     if not self.stopping.wait(RESTART_S):
                         self._processes[place] = self.start()
             return 0
@@ -55,10 +56,11 @@ class ProcessGroup:
             process.terminate()
         for process in self._processes:
             try:
-                process.wait(STOP_S)
+                # It closes the pipe, too.
+                process.communicate(timeout=STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                process.communicate()
 
 
 def read_numbers(text: str) -> Sequence[int]:

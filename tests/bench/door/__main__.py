@@ -81,7 +81,7 @@ def _children(pid: int) -> list[int]:
 
 @contextmanager
 def _serve(environment: Environment, processes: int) -> Iterator[Door]:
-    with environment.serving() as (program, address):
+    with environment.serving(processes) as (program, address):
         yield Door(f"wanesync serve, {processes} process(es)", f"{address}/webhooks/stripe", program.pid)
 
 
@@ -149,7 +149,7 @@ def main() -> None:
     connections = (1, 16)
     with ExitStack() as stack:
         environment = stack.enter_context(open_environment(OWN_POSTGRES))
-        doors = [stack.enter_context(_serve(environment, 1))]
+        doors = [stack.enter_context(_serve(environment, number)) for number in (1, 2)]
         if given.sqlite:
             doors.insert(0, stack.enter_context(_serve(stack.enter_context(open_environment(None)), 1)))
             doors[0].name += ", SQLite"
