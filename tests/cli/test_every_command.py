@@ -56,6 +56,8 @@ LISTS: dict[str, tuple[str, ...]] = {
     "conflicts list": ("conflicts", "list", "--show-values"),
     "conflicts show": ("conflicts", "show", "eve@example.com", "--show-values"),
     "conflicts resolve": ("conflicts", "resolve", "--all", "--choose", "hubspot", "--dry-run"),
+    "trends": ("trends",),
+    "trends --json": ("trends", "--json"),
     "explain": ("explain", "eve@example.com"),
     "explain --json": ("explain", "eve@example.com", "--json"),
     "link": ("link",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import Level
+from wanesync.core.alarms import Alarm, AlarmCode, Level
 from wanesync.core.alerts import AlertState
 from wanesync.core.figures import HOUR_MS, MINUTE_MS, Figure
 from wanesync.core.model import Side
@@ -118,11 +118,13 @@ def test_alarms_against_thresholds_stand_beside_the_others_while_they_are_evalua
         assert revision is not None
         tx.alerts.confirm_claim("p1", revision)
         for code in ("webhooks_silent", "dead_letters"):
+            tx.alerts.report("p1", [Alarm(AlarmCode.CERTIFICATE_ENDS, "it ends", "renew it", "serve")])
             tx.alerts.put_state(AlertState(code, "stripe", Level.CRITICAL, tx.now_ms, what="nothing arrives"))
     trends = read_trends(store, Period.HOUR, None, TARGET_S)
     found = read_overview(store, trends, TARGET_S).alarms
     assert found[0].level is Level.CRITICAL
     assert [alarm.what for alarm in found if alarm.code == "webhooks_silent"] == ["nothing arrives"]
+    assert [alarm.what for alarm in found if alarm.code == "certificate_ends"] == ["it ends"]
     assert "dead_letters" not in {alarm.code for alarm in found}, "what the status finds is read from there"
     clock.advance(EVALUATED_MS + 1)
     assert "webhooks_silent" not in {alarm.code for alarm in read_overview(store, trends, TARGET_S).alarms}

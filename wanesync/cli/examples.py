@@ -52,6 +52,7 @@ EXAMPLES = {
     "conflicts list": "wanesync conflicts list --field phone --only standing",
     "conflicts show": "wanesync conflicts show cus_NffrFeUfNV2Hib --show-values",
     "conflicts resolve": "wanesync conflicts resolve --field phone --choose hubspot --dry-run",
+    "trends": "wanesync trends --period day",
     "explain": "wanesync explain anna@example.com",
     "link": "wanesync link 2041 cus_NffrFeUfNV2Hib --dry-run",
     "unlink": "wanesync unlink 2041 cus_NffrFeUfNV2Hib --dry-run",

@@ -117,7 +117,8 @@ class Trends:
 class Overview:
     """Everything at one moment, ``at_ms``: status, limits with their use, what is in time, and the charts.
 
-    ``alarms``: those of the status, and those measured against thresholds of ``[alerts]``; critical ones first.
+    ``alarms``: those of the status, those that one process reported of its machine, and those measured against
+    thresholds of ``[alerts]``; critical ones first.
     """
 
     at_ms: int
@@ -149,9 +150,13 @@ def read_overview(store: Store, trends: Trends, target_s: float) -> Overview:
     """Read the state of this moment, to stand beside charts. Raises ``DatabaseUnavailable``."""
     with store.reading() as tx:
         now_ms, limits, timeliness = tx.now_ms, read_limits(tx), read_timeliness(tx, int(target_s * 1000))
-        measured = _find_measured(tx)
+        measured, reported = _find_measured(tx), tx.alerts.reported()
     status = read_status(store, int(target_s * 1000))
-    alarms = sorted([*_list_alarms(status), *measured], key=lambda alarm: -alarm.level)
+    found = {(alarm.code, alarm.subject): alarm for alarm in [*reported, *measured]}
+    own = _list_alarms(status)
+    known = {(alarm.code, alarm.subject) for alarm in own}
+    others = [alarm for key, alarm in found.items() if key not in known]
+    alarms = sorted([*own, *others], key=lambda alarm: -alarm.level)
     return Overview(now_ms, status, alarms, limits, timeliness, trends)
 
 
