@@ -18,7 +18,7 @@ MANAGERS := --extra aws --extra gcp --extra azure --extra vault
 
 .PHONY: help
 help:
-	@echo 'make demo [API_VERSION=2026-09]   watch a stand-in HubSpot and Stripe become the same'
+	@echo 'make demo [API_VERSION=2026-09] [KEEP=1]   watch a stand-in HubSpot and Stripe become the same; keep them up'
 	@echo 'make test        format, lint, types, import rules and all tests'
 	@echo 'make unit        the tests that need no process, no Postgres and no simulation, in about a minute'
 	@echo 'make coverage    the same with the engine under simulation; shows the branch coverage of core and sync'
@@ -39,7 +39,7 @@ help:
 
 .PHONY: demo
 demo: $(VENV)/.runtime
-	@$(BIN)/wanesync demo $(if $(API_VERSION),--api-version $(API_VERSION))
+	@$(BIN)/wanesync demo $(if $(API_VERSION),--api-version $(API_VERSION)) $(if $(KEEP),--keep)
 
 .PHONY: test
 # Three at a time on two cores: the tests with real processes wait more than they compute.

@@ -39,7 +39,7 @@ def read_service(unit: Path) -> dict[str, list[str]]:
 
 
 def test_there_is_a_unit_for_each_way_to_run() -> None:
-    parts = {"serve", "worker@", "queue", "handler@", "diff"}
+    parts = {"admin", "serve", "worker@", "queue", "handler@", "diff"}
     assert {unit.name for unit in UNITS} == {"wanesync.service", *(f"wanesync-{part}.service" for part in parts)}
 
 
@@ -117,8 +117,9 @@ REACHES = {
     "queue": {"bus", "data"},
     "hubspot-worker": {"bus", "data", "internet"},
     "stripe-worker": {"bus", "data", "internet"},
+    "admin": {"back", "data"},
     "operator": {"data", "internet"},
-    "proxy": {"front", "internet"},
+    "proxy": {"front", "back", "internet"},
 }
 """Part -> the networks it is in (docs/deploy.md#what-may-reach-what)."""
 
@@ -132,7 +133,7 @@ def test_only_workers_operator_and_proxy_reach_the_internet_and_only_the_queue_j
     services = COMPOSE["services"]
     assert {name: set(service["networks"]) for name, service in services.items()} == REACHES
     closed = {name for name, network in COMPOSE["networks"].items() if network.get("internal")}
-    assert closed == {"front", "bus", "data"}
+    assert closed == {"front", "back", "bus", "data"}
     assert [name for name, service in services.items() if "ports" in service] == ["proxy"]
 
 

@@ -54,6 +54,8 @@ operation_rate = 100
 allow_base_url = true
 [server]
 port = 0
+[admin]
+port = 0
 [security]
 keys = ["demo:{seal_key}"]
 [purchases]
@@ -125,6 +127,12 @@ class Installation:
             doors.set_webhooks(side, f"{url}/webhooks/{side}", secret)
         self.worker.first_line()
 
+    def open_admin(self) -> list[str]:
+        """Start the admin service; return its lines: its address, and the link by which the first user is made."""
+        admin = self._run("admin")
+        self._open.callback(admin.stop)
+        return [admin.first_line(), admin.first_line()]
+
     def stop(self) -> None:
         """Stop every process."""
         self._open.close()
@@ -192,6 +200,13 @@ class Installation:
             while script and now_ms >= start_ms + script[0][0] * duration_s * 1000:
                 script.pop(0)[1](now_ms)
             pause.wait(0.05)
+
+    def keep_up(self, stopping: threading.Event) -> None:
+        """Let users edit and buy until ``stopping`` is set."""
+        doors = self.sandbox.control()
+        traffic = Traffic(doors, seed=8, rate_per_s=RATE_PER_S, start_ms=_now_ms())
+        while not stopping.wait(0.2):
+            traffic.advance(_now_ms())
 
     def _script(self, traffic: Traffic, announce: Callable[[str], None]) -> list[tuple[float, Callable[[int], None]]]:
         """The scripted events, and their times as shares of the duration."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,14 @@ class Demo:
         self.results = {installation.tier: self._check(installation) for installation in self.installations}
         self.took_s = time.monotonic() - self.started_s
         screens.conclude(self)
+
+    def keep_up(self, stopping: threading.Event) -> None:
+        """Run the admin service of every installation beside the traffic, until ``stopping`` is set."""
+        lines: dict[str, list[str]] = {
+            installation.tier: installation.open_admin() for installation in self.installations
+        }
+        screens.show_addresses(self, lines)
+        self.run_in_all(lambda installation: installation.keep_up(stopping))
 
     @property
     def passed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -148,6 +148,24 @@ def conclude(demo: Demo) -> None:
         _show_checks(demo, installation)
     answer = "[bold green]All checks passed.[/]" if demo.passed else "[bold red]A check failed.[/]"
     demo.console.print(f"\n{answer} {format_duration(demo.took_s * 1000)} in all.")
+
+
+def offer_admin(demo: Demo) -> None:
+    """Say how to see the two systems beside the admin service."""
+    demo.console.print("Look at it in the browser: make demo KEEP=1, and the address of the admin page it prints.")
+
+
+def show_addresses(demo: Demo, lines: Mapping[str, Sequence[str]]) -> None:
+    """Print where the admin service and the stand-ins are. ``lines``: by installation, what the service printed."""
+    announce(demo, 8, "Kept up: the admin page beside both systems")
+    for installation in demo.installations:
+        demo.console.print(f"[bold]{installation.tier}[/]")
+        for line in lines[installation.tier]:
+            # Not broken, so that the address can be opened from here.
+            demo.console.print(f"  {line}", soft_wrap=True, highlight=False)
+        control = installation.sandbox.hubspot_url
+        demo.console.print(f"  stand-ins: HubSpot {control}, Stripe {installation.sandbox.stripe_url}", highlight=False)
+    demo.console.print("Users go on editing and buying. Ctrl-C ends it.")
 
 
 def _show_checks(demo: Demo, installation: Installation) -> None:

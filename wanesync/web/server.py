@@ -161,7 +161,7 @@ class Listener:
         *,
         before_stop: Callable[[], None] | None = None,
     ) -> None:
-        self._before_stop = before_stop
+        self._before_stop, self._certificate = before_stop, certificate
         self._socket = opened
         protocol: type[asyncio.Protocol] = make_protocol(max_connections)
         if certificate is not None:
@@ -193,6 +193,11 @@ class Listener:
         self._server.should_exit = True
         self._thread.join()
         self.close()
+
+    def refresh_certificate(self) -> None:
+        """Take a renewed certificate, if it has one and that was replaced."""
+        if self._certificate is not None:
+            self._certificate.refresh()
 
     @property
     def is_running(self) -> bool:

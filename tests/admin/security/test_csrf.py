@@ -26,6 +26,11 @@ def dump(admin: AdminSite) -> list[str]:
         return [line for line in connection.iterdump() if "admin_guesses" not in line]
 
 
+def without_audit(lines: list[str]) -> list[str]:
+    """The same without the audit log: a download is noted there."""
+    return [line for line in lines if 'INTO "audit_' not in line]
+
+
 @pytest.mark.parametrize("kind", ["missing", "wrong", "empty", "of another session", "of another site", "Origin null"])
 def test_no_changing_route_takes_a_request_that_our_page_did_not_send(admin: AdminSite, kind: str) -> None:
     browser, other = admin.sign_in("admin"), admin.sign_in("admin", "other")
@@ -51,7 +56,7 @@ def test_no_reading_route_changes_anything(admin: AdminSite) -> None:
     for route in list_routes(admin.app):
         if not route.changes and not route.streams:
             assert browser.get(route.path).status_code < 500, route
-    assert dump(admin) == before
+    assert without_audit(dump(admin)) == without_audit(before)
 
 
 def test_the_token_may_stand_in_a_header(admin: AdminSite) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +17,18 @@ from wanesync.cli.commands.admin_audit import app as audit_app
 from wanesync.cli.commands.admin_token import app as token_app
 from wanesync.cli.commands.admin_user import app as user_app
 from wanesync.cli.context import ConfigFile, find_config_file, read_logged_config, set_on_stop_signals, use_database
+from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
-from wanesync.wiring import is_on_file
+from wanesync.wiring import build_secret_refresh, is_on_file
 
 if TYPE_CHECKING:
     from wanesync.config.model import Config
     from wanesync.store.database import Store
+    from wanesync.web.server import Listener
 
+CERTIFICATE_CHECK_S = 2.0
+"""As often as the web door looks whether its certificate was renewed."""
 HELP = "Run the admin service; manage its users and tokens."
 app = typer.Typer(help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(user_app, name="user")
@@ -40,12 +47,15 @@ def serve(context: typer.Context, config_file: ConfigFile = None) -> None:
     with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="admin") as store:
         with store.patient(patience):
             store.check_keys()
-        with run_admin(config, store, config_file):
-            stopping.wait()
+        refresh = build_secret_refresh(config, store, f"admin {os.getpid()}", stopping)
+        threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
+        with run_admin(config, store, config_file) as server:
+            while not stopping.wait(CERTIFICATE_CHECK_S):
+                server.refresh_certificate()
 
 
 @contextmanager
-def run_admin(config: Config, store: Store, config_file: Path | None) -> Iterator[None]:
+def run_admin(config: Config, store: Store, config_file: Path | None) -> Iterator[Listener]:
     """Serve the pages and the API inside, and print where; without a user also the link by which the first is made.
 
     ``config_file``: as ``--config`` names it. Raises ConfigError.
@@ -58,6 +68,34 @@ def run_admin(config: Config, store: Store, config_file: Path | None) -> Iterato
             print_line(f"wanesync admin is at {config.admin.public_url or server.url}", flush=True)
             if link := find_setup_link(config, store, server.url):
                 print_line(f"make the first user within 24 hours: {link}", flush=True)
-            yield
+            yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def run_admin_beside(config: Config, store: Store, config_file: Path | None) -> Iterator[None]:
+    """Serve the pages inside as ``run_admin`` does, from a thread: what receives webhooks does not wait for it.
+
+    Nothing is served without the extra, or where the configuration forbids it; a port that is taken is a line of text,
+    for the rest of the program goes on.
+    """
+    if not (config.admin.in_up and importlib.util.find_spec("fastapi")):
+        yield
+        return
+    ending = threading.Event()
+
+    def serve_until_then() -> None:
+        try:
+            with run_admin(config, store, config_file):
+                ending.wait()
+        except (ConfigError, DatabaseUnavailable) as error:
+            print_line(f"the admin service does not run: {error}", error=True)
+
+    thread = threading.Thread(target=serve_until_then, name="admin")
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from wanesync.cli.commands.sandbox import convert_errors
-from wanesync.cli.context import AsJson
+from wanesync.cli.context import AsJson, set_on_stop_signals
 from wanesync.core.errors import ConfigError
+from wanesync.demo import screens
 from wanesync.demo.installation import DemoOptions, Installation
 from wanesync.demo.run import Demo
 from wanesync.sandbox.hubspot.settings import Tier as PortalTier
@@ -60,6 +61,9 @@ def demo(
     record: Annotated[
         str, typer.Option(metavar="FOLDER", help="Write all requests and answers there, a file for each tier.")
     ] = "",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Afterwards keep both systems up, with the admin page, until Ctrl-C.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Watch a stand-in HubSpot and Stripe become and stay the same. Takes about a minute."""
@@ -76,6 +80,10 @@ def demo(
     try:
         with convert_errors():
             running.run()
+            if keep:
+                running.keep_up(set_on_stop_signals())
+            else:
+                screens.offer_admin(running)
     finally:
         running.run_in_all(Installation.stop)
     if as_json:

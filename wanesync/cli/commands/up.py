@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from wanesync.accounts import find_pinned
+from wanesync.cli.commands.admin import run_admin_beside
 from wanesync.cli.commands.serve import announce
 from wanesync.cli.commands.worker import run_worker, say_if_writes_are_off
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
@@ -32,7 +33,8 @@ def up(config_file: ConfigFile = None) -> None:
             announce(server.url, server.metrics_url)
             runtime = first or build_runtime(config, store, tuple(Side), patient=True, claim=MapClaim.TAKE_OVER)
             say_if_writes_are_off(store)
-            with run_worker(config, runtime, tuple(Side), stopping, list_first=True):
+            worker = run_worker(config, runtime, tuple(Side), stopping, list_first=True)
+            with worker, run_admin_beside(config, store, config_file):
                 server.beat_until(stopping)
         finally:
             server.stop()
