@@ -100,7 +100,7 @@ def test_nothing_at_all_is_shown_as_nothing(store: Store) -> None:
     assert chart(trends, "latency").summary == "nothing synced"
     assert chart(trends, "share").summary == "no change of a person"
     overview = read_overview(store, trends, TARGET_S)
-    assert overview.timeliness.last_hour.share is None
+    assert overview.status.timeliness.last_hour.share is None
     assert overview.status.lanes["stripe"].due == 0
 
 

@@ -175,7 +175,7 @@ def _list_alarms(overview: Overview, pages: Collection[str]) -> list[AlarmView]:
 
 
 def _list_tiles(overview: Overview) -> list[Tile]:
-    status, trends, share = overview.status, overview.trends, overview.timeliness.last_hour.share
+    status, trends, share = overview.status, overview.trends, overview.status.timeliness.last_hour.share
     lanes = status.lanes.values()
     due, dead = sum(lane.due + lane.running for lane in lanes), sum(lane.dead for lane in lanes)
     clears = [lane.clears_in_s for lane in lanes if lane.due or lane.running]
@@ -187,7 +187,7 @@ def _list_tiles(overview: Overview) -> list[Tile]:
     workers = sum(lane.workers for lane in lanes)
     return [
         Tile(
-            f"Synced within {overview.timeliness.target_s:g} s",
+            f"Synced within {overview.status.timeliness.target_s:g} s",
             "–" if share is None else format_share(share),
             wanted if share is not None else "no change in the last hour",
             "#share",

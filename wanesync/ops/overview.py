@@ -15,7 +15,7 @@ from wanesync.core.alarms import Alarm, AlarmCode, Level
 from wanesync.core.figures import HOUR_MS, MINUTE_MS, NOTHING, Amount, Figure, InTime, RequestResult
 from wanesync.core.jobs import Ending
 from wanesync.core.model import Side
-from wanesync.ops.figures import read_series, read_timeliness
+from wanesync.ops.figures import read_series
 from wanesync.ops.health.web_door import NAMES as REFUSALS
 from wanesync.ops.status import read_status
 from wanesync.ratelimit.limit_settings import read_limits
@@ -23,7 +23,7 @@ from wanesync.store.figure_counts import FLUSH_S
 from wanesync.store.tables.webhook_counts import Outcome
 
 if TYPE_CHECKING:
-    from wanesync.ops.figures import Series, Timeliness
+    from wanesync.ops.figures import Series
     from wanesync.ops.status import Status
     from wanesync.ratelimit.limit_settings import LimitState
     from wanesync.store.database import Store, Tx
@@ -115,7 +115,7 @@ class Trends:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything at one moment, ``at_ms``: status, limits with their use, what is in time, and the charts.
+    """Everything at one moment, ``at_ms``: status, limits with their use, and the charts.
 
     ``alarms``: those of the status, those that one process reported of its machine, and those measured against
     thresholds of ``[alerts]``; critical ones first.
@@ -125,7 +125,6 @@ class Overview:
     status: Status
     alarms: Sequence[Alarm]
     limits: Sequence[LimitState]
-    timeliness: Timeliness
     trends: Trends
 
 
@@ -149,7 +148,7 @@ class _Steps:
 def read_overview(store: Store, trends: Trends, target_s: float) -> Overview:
     """Read the state of this moment, to stand beside charts. Raises ``DatabaseUnavailable``."""
     with store.reading() as tx:
-        now_ms, limits, timeliness = tx.now_ms, read_limits(tx), read_timeliness(tx, int(target_s * 1000))
+        now_ms, limits = tx.now_ms, read_limits(tx)
         measured, reported = _find_measured(tx), tx.alerts.reported()
     status = read_status(store, int(target_s * 1000))
     found = {(alarm.code, alarm.subject): alarm for alarm in [*reported, *measured]}
@@ -157,7 +156,7 @@ def read_overview(store: Store, trends: Trends, target_s: float) -> Overview:
     known = {(alarm.code, alarm.subject) for alarm in own}
     others = [alarm for key, alarm in found.items() if key not in known]
     alarms = sorted([*own, *others], key=lambda alarm: -alarm.level)
-    return Overview(now_ms, status, alarms, limits, timeliness, trends)
+    return Overview(now_ms, status, alarms, limits, trends)
 
 
 def _list_alarms(status: Status) -> list[Alarm]:
