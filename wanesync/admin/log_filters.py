@@ -102,6 +102,8 @@ def show_entry(entry: Entry) -> ShownEntry:
         if value in ({}, [], "", None):
             continue
         text = describe(value)
+        if not text:
+            continue
         if "\n" in text:
             long[name] = text
         else:
@@ -112,7 +114,9 @@ def show_entry(entry: Entry) -> ShownEntry:
 def describe(value: object) -> str:
     """Return a value of an entry as words: before and after with an arrow between."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {describe(inner)}" for name, inner in value.items() if inner not in ({}, []))
+        return ", ".join(f"{name} {describe(inner)}" for name, inner in value.items() if inner not in ({}, [], None))
     if isinstance(value, list):
         return (" → " if len(value) == 2 else ", ").join(describe(one) or "blank" for one in value)
-    return str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

@@ -1,4 +1,5 @@
-// Follows the log: rows come as server-sent events and are put on top. While paused they are counted, and shown later.
+// Follows the log: rows come as server-sent events and are put on top, from when the page was made on. While it is
+// paused nothing is read; afterwards it goes on where it stopped.
 
 const MAX_ROWS = 500;
 const box = document.querySelector("[data-stream]");
@@ -6,7 +7,7 @@ const body = document.querySelector("#entries tbody");
 const button = document.getElementById("follow");
 const state = document.getElementById("follow-state");
 let source = null;
-let waiting = [];
+let from = box?.dataset.from ?? "";
 let shown = 0;
 
 function rowsOf(html) {
@@ -34,9 +35,11 @@ function describe(live) {
 }
 
 function start() {
-  show(waiting.splice(0));
-  source = new EventSource(box.dataset.stream);
+  const address = new URL(box.dataset.stream, window.location);
+  address.searchParams.set("from_ms", from);
+  source = new EventSource(address);
   source.addEventListener("entries", (event) => {
+    from = event.lastEventId;
     show(rowsOf(event.data));
     say(describe("Live"));
   });

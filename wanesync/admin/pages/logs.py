@@ -10,7 +10,7 @@ from typing import Annotated
 
 import anyio
 from anyio import to_thread
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from wanesync.admin.live_services import NOT_BUFFERED, Live, watch_session
@@ -22,6 +22,7 @@ from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, GuardError
 from wanesync.ops.log_export import FORMATS, gather
 from wanesync.ops.log_search import (
+    CLOCKS_MS,
     JOURNAL_KINDS,
     MAX_EXPORTED,
     Entry,
@@ -38,7 +39,8 @@ router = APIRouter(prefix="/logs", include_in_schema=False)
 NAV = NavEntry("/logs", "Logs", 70, Permission.SEE_LOGS)
 Reader = Annotated[Visitor, require(Permission.SEE_LOGS)]
 
-PAGE_ENTRIES = 100
+PAGE_ENTRIES = 50
+"""Entries of a page: few enough to reach what is below with the keyboard."""
 LOOK_S = 1.0
 """How often a stream looks for new entries."""
 STREAM_S = 300.0
@@ -47,6 +49,8 @@ CHECK_S = 10.0
 """How often it is looked whether the session of a stream still holds."""
 QUIET_S = 15.0
 """After so long without an entry a stream sends a comment, so that proxies keep it open."""
+MAX_DIGITS = 16
+"""Of a time in ms: more is none."""
 MAX_STREAMS = 20
 """Streams of a process at a time (our choice): each reads the database once a second."""
 NO_PERSON = "no record has this address: records are stored once they were listed or changed"
@@ -62,8 +66,9 @@ class _Streams:
 def show(request: Request, services: Services, visitor: Reader, query: InAddress, cursor: str = "") -> Response:
     """A page of entries, the newest first."""
     problem, page = "", None
+    now_ms = services.store.now_ms()
     try:
-        page = read_page(services.store, query.read(services.store.now_ms(), visitor), cursor, PAGE_ENTRIES)
+        page = read_page(services.store, query.read(now_ms, visitor), cursor, PAGE_ENTRIES)
     except ConfigError as error:
         problem = "; ".join(error.problems)
     following = query.address(cursor=page.cursor) if page and page.cursor else ""
@@ -82,6 +87,7 @@ def show(request: Request, services: Services, visitor: Reader, query: InAddress
         sources=_list_sources(visitor),
         may_export=visitor.may(Permission.EXPORT),
         stream=query.address("/logs/live") if not (cursor or query.until or problem) else "",
+        from_ms=now_ms - CLOCKS_MS,
         stores_lines=services.config.log.store,
         most=MAX_EXPORTED,
     )
@@ -106,7 +112,7 @@ def _show_unknown(request: Request, visitor: Visitor, query: LogQuery) -> Respon
     return render(
         request, "logs/page.html", status=404, query=query, problem=NO_PERSON, rows=[], following="", newest="",
         searched_to_ms=None, kinds=JOURNAL_KINDS, levels=[*LEVELS], sources=_list_sources(visitor), may_export=False,
-        stream="", stores_lines=True, most=MAX_EXPORTED,
+        stream="", from_ms=0, stores_lines=True, most=MAX_EXPORTED,
     )  # fmt: skip
 
 
@@ -139,14 +145,24 @@ def _encode(pieces: Iterator[str]) -> Iterator[bytes]:
 
 
 @router.get("/live")
-async def stream(request: Request, live: Live, visitor: Reader, query: InAddress) -> Response:
-    """New entries as server-sent events, each the rows of a table; a browser that lost the stream misses none."""
+async def stream(
+    request: Request,
+    live: Live,
+    visitor: Reader,
+    query: InAddress,
+    from_ms: Annotated[int, Query(ge=0, le=2**53)] = 0,
+) -> Response:
+    """New entries as server-sent events, each the rows of a table; a browser that lost the stream misses none.
+
+    ``from_ms``: entries from then on; 0: from now on.
+    """
     if _Streams.open >= MAX_STREAMS:
         raise GuardError("too many pages follow the log: close one of them")
     store = live.services.store
     wanted = query.read(store.now_ms(), visitor)
     last = request.headers.get("last-event-id", "")
-    from_ms = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else 0
+    if last.isascii() and last.isdigit() and len(last) < MAX_DIGITS:
+        from_ms = int(last)
     make = partial(Follower, store, wanted, from_ms)
     may_go_on = watch_session(live.services, visitor)
     events = follow(make, query, may_go_on, lambda: live.hub.closing)
