@@ -36,7 +36,8 @@ from wanesync.worker import counting
 def nothing(*_arguments, **_options):
     pass
 
-figure_counts.FigureCounts.add = figure_counts.FigureCounts.observe = nothing
+for name in ("add", "observe", "observe_all", "count_endings"):
+    setattr(figure_counts.FigureCounts, name, nothing)
 counting.count_claims = counting.count_changes = nothing
 """
 WITH = "from wanesync.store import figure_counts\nfrom wanesync.worker import counting\n"
@@ -54,7 +55,7 @@ class Burst:
 
     @property
     def calls(self) -> int:
-        """About how many calls counted them: events are added by the POST, all others one by one."""
+        """At most so many calls counted them: events are added by the POST, jobs of one commit often together."""
         return sum(amount.count for (figure, _), amount in self.counted.items() if figure is not Figure.EVENTS_STORED)
 
 

@@ -90,6 +90,19 @@ def test_a_database_that_stays_away_does_not_fill_the_memory() -> None:
     assert sum(amount.count for amount in taken.values()) == 3 * MAX_MINUTES
 
 
+def test_a_process_that_never_stores_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wanesync.store.figure_counts.MAX_KEYS", 2 * MAX_MINUTES)
+    now = [0]
+    counts = FigureCounts(lambda: now[0])
+    for _ in range(20 * MAX_MINUTES):
+        counts.add(WEBHOOKS, "stripe", "accepted")
+        counts.observe(Figure.WEBHOOK_ANSWER, "stripe", ms=7)
+        now[0] += MINUTE_MS
+    pending = counts.pending()
+    assert {amount.count for amount in pending.values()} == {20 * MAX_MINUTES}
+    assert len(counts.take()) <= 2 * MAX_MINUTES + 2
+
+
 def test_a_clean_end_stores_what_was_counted(store: Store) -> None:
     with storing_figures(store, flush_s=3_600):
         store.figures.add(WEBHOOKS, "stripe", "accepted")

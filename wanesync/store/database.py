@@ -13,7 +13,6 @@ from typing import Generic, TypeVar
 
 from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
-from wanesync.core.figures import Figure
 from wanesync.core.jobs import JobReport
 from wanesync.store.clock import DatabaseClock
 from wanesync.store.encryption import Encryption, load_keyring
@@ -232,8 +231,7 @@ class Store:
         if session.lanes_to_wake:
             self._database.notifier.notify(session.lanes_to_wake)
         if session.job_reports:
-            for ended in session.job_reports:
-                self.figures.add(Figure.JOBS_ENDED, ended.lane, ended.kind, ended.ending)
+            self.figures.count_endings(session.job_reports)
             self.report(session.job_reports)
 
     @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,12 +14,15 @@ from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.figures import BUCKETS, MINUTE_MS, Amount, Figure, encode_labels, find_bucket
 
 if TYPE_CHECKING:
+    from wanesync.core.jobs import JobReport
     from wanesync.store.database import Store
 
 FLUSH_S = 10.0
 """How often a process stores what it counted (our choice): a process that is killed loses that much."""
 MAX_MINUTES = 60
 """Minutes that are kept apart while the database is unavailable; what is older counts to the oldest of them."""
+MAX_KEYS = 20_000
+"""From so many counts of so many minutes on the old ones are merged also where nothing stores them: 60 busy minutes."""
 MAX_BATCH_ROWS = 500
 """Figures that one transaction stores; its rows are locked until its commit."""
 
@@ -44,21 +48,30 @@ class FigureCounts:
         with self._guard:
             found = self._pending.get(key)
             if found is None:
-                self._pending[key] = [number]
+                self._begin(key, 1)[0] = number
             else:
                 found[0] += number
 
     def observe(self, figure: Figure, *labels: str, ms: float) -> None:
         """Count one time of a histogram; one below 0, by a clock that was set back, counts as 0."""
-        ms = max(0.0, ms)
-        key, bucket = self._key(figure, labels), find_bucket(ms)
+        self.observe_all(figure, *labels, times_ms=(ms,))
+
+    def observe_all(self, figure: Figure, *labels: str, times_ms: Sequence[float]) -> None:
+        """Count times of a histogram (``observe``): the key is made once for all of them."""
+        key = self._key(figure, labels)
         with self._guard:
             found = self._pending.get(key)
             if found is None:
-                found = self._pending[key] = [0] * (BUCKETS + 2)
-            found[0] += 1
-            found[1] += round(ms)
-            found[bucket + 2] += 1
+                found = self._begin(key, BUCKETS + 2)
+            for ms in times_ms:
+                found[0] += 1
+                found[1] += round(ms) if ms > 0 else 0
+                found[find_bucket(ms) + 2] += 1
+
+    def count_endings(self, reports: Iterable[JobReport]) -> None:
+        """Count how jobs ended; those of one commit are mostly of one kind."""
+        for (lane, kind, ending), group in groupby(reports, key=_name_ending):
+            self.add(Figure.JOBS_ENDED, lane, kind, ending, number=sum(1 for _ in group))
 
     def _key(self, figure: Figure, labels: tuple[str, ...]) -> FigureKey:
         now_ms = self._now_ms()
@@ -75,11 +88,7 @@ class FigureCounts:
         with self._guard:
             for key, amount in batch.items():
                 self._merge(key, amount)
-            minutes = sorted({minute_ms for minute_ms, _, _ in self._pending})
-            if len(minutes) > MAX_MINUTES:
-                oldest_ms = minutes[-MAX_MINUTES]
-                for key in [key for key in self._pending if key[0] < oldest_ms]:
-                    self._merge((oldest_ms, *key[1:]), _as_amount(self._pending.pop(key)))
+            self._merge_old()
 
     def pending(self) -> dict[tuple[Figure, str], Amount]:
         """Return what was counted and not taken yet, without the minutes."""
@@ -89,10 +98,29 @@ class FigureCounts:
                 sums[figure, labels] = sums.get((figure, labels), Amount()) + _as_amount(numbers)
         return sums
 
+    def _begin(self, key: FigureKey, numbers: int) -> list[int]:
+        if len(self._pending) >= MAX_KEYS:
+            # Nothing takes them.
+            self._merge_old()
+        self._pending[key] = begun = [0] * numbers
+        return begun
+
+    def _merge_old(self) -> None:
+        """Count what is older than the newest minutes that are kept apart to the oldest of these."""
+        minutes = sorted({minute_ms for minute_ms, _, _ in self._pending})
+        if len(minutes) > MAX_MINUTES:
+            oldest_ms = minutes[-MAX_MINUTES]
+            for key in [key for key in self._pending if key[0] < oldest_ms]:
+                self._merge((oldest_ms, *key[1:]), _as_amount(self._pending.pop(key)))
+
     def _merge(self, key: FigureKey, amount: Amount) -> None:
         numbers = [amount.count, amount.total_ms, *amount.buckets] if amount.buckets else [amount.count]
         known = self._pending.get(key)
         self._pending[key] = [a + b for a, b in zip(known, numbers, strict=True)] if known else numbers
+
+
+def _name_ending(report: JobReport) -> tuple[str, str, str]:
+    return report.lane, report.kind, report.ending
 
 
 def _as_amount(numbers: list[int]) -> Amount:
