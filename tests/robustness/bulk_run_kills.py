@@ -35,7 +35,7 @@ KEY = make_key("k001")
 LEASE_MS = 400
 SLICE_JOBS = 50
 CHUNK = 500
-DEADLINE_S = 300.0
+DEADLINE_S = 900.0
 ANNA = Operator("anna", Via.PAGE)
 
 
