@@ -12,15 +12,13 @@ from playwright.sync_api import Browser, expect
 from tests.support.admin import CHEAP, CONFIG, PASSWORD
 from tests.support.browser import Visit, open_browser
 from tests.support.lanes import bury
-from wanesync.admin.app import build_admin_app
 from wanesync.admin.services import AdminServices
-from wanesync.admin_wiring import running_admin_tasks
+from wanesync.admin_wiring import build_admin_server, running_admin_tasks
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
 from wanesync.core.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
 from wanesync.store import Store, make_key, open_store
-from wanesync.web.server import Listener
 
 LETTERS = 6
 
@@ -44,9 +42,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def visit(store: Store, browser: Browser) -> Iterator[Visit]:
     """A window in which an operator has logged in, beside a process that carries out bulk runs."""
-    server = Listener(
-        ("127.0.0.1", 0), build_admin_app(AdminServices(store, CONFIG, passwords=CHEAP)), 50, None, "admin.port"
-    )
+    config = CONFIG.model_copy(update={"admin": CONFIG.admin.model_copy(update={"port": 0})})
+    server = build_admin_server(config, AdminServices(store, config, passwords=CHEAP))
     with running_admin_tasks(store):
         server.start()
         opened = Visit(browser, server.url)
