@@ -103,6 +103,8 @@ class Play:
             self.play()
         world.list_all()
         self.play()
+        world.clerk.settle_rest()
+        self.play()
         world.leap(world.now + DAY_MS + 60_000)
         self.play()
         before = world.facts.api_writes
@@ -214,6 +216,10 @@ class Play:
         if world.writes_off and self.deeds <= 0:
             options.append(self._switch)
         options += world.hazards.options()
+        if world.clerk.has_work():
+            options.append(world.clerk.settle_one)
+        if world.clerk.may_relink():
+            options.append(world.clerk.relink)
         return options + self._bad_luck() if world.failing and self.deeds > 0 else options
 
     def _bad_luck(self) -> list[Callable[[], object]]:

@@ -12,7 +12,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.simulation import hazards
+from tests.simulation import decisions, hazards
+from tests.simulation.decisions import Clerk
 from tests.simulation.facts import Facts
 from tests.simulation.hazards import Hazards
 from tests.simulation.listings import list_all
@@ -68,9 +69,10 @@ class World:
         keep_trace: bool = False,
     ) -> None:
         self.seed, self.rng = seed, random.Random(seed)
-        drawn = draw_features(self.rng) | hazards.draw(seed)
+        drawn = draw_features(self.rng) | hazards.draw(seed) | decisions.draw(seed)
         self.features = (drawn if features is None else features) | also
         self.hazards = Hazards.begin(self)
+        self.clerk = Clerk.begin(self)
         self.clock = Clock(START_MS + self.rng.randrange(1000))
         self.violations: list[str] = []
         self.starvation = Starvation()

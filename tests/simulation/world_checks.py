@@ -47,6 +47,8 @@ def _check_clears(world: World, history: History) -> None:
     """We clear a value only where a user cleared it on the other side: missing and unknown are not blank."""
     for cell, writes in history.cells.items():
         for write in writes:
+            if cell in world.clerk.cleared:
+                continue
             if write.who == OURS and not write.new and not _was_cleared(history, cell, write):
                 world.report(f"a value was cleared that no user cleared: {cell[2]}")
                 world.say("cleared", write)

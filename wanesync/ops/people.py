@@ -18,7 +18,7 @@ from wanesync.store.clock import Clock, DatabaseClock
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldMap
-    from wanesync.core.model import Link, StoredRecord
+    from wanesync.core.model import Link, Record, StoredRecord
     from wanesync.store.database import Store, Tx
 
 SCAN_MS = 2_000
@@ -102,9 +102,9 @@ class PeopleSearch:
             total = sum(tx.records.count(side) for side in Side)
         found: dict[RecordRef, None] = {}
         searched, ends_ms, goes_on = 0, self.clock.monotonic_ms() + SCAN_MS, ""
-        for place, copies in _pages(self.store, after):
-            searched += len(copies)
-            found |= dict.fromkeys((copy.side, copy.id) for copy in copies if matches(copy))
+        for place, records in _pages(self.store, after):
+            searched += len(records)
+            found |= dict.fromkeys((record.side, record.id) for record in records if matches(record))
             if len(found) >= limit or self.clock.monotonic_ms() >= ends_ms:
                 goes_on = place
                 break
@@ -153,8 +153,8 @@ def _summarise_contact(contact_id: str, links: Sequence[Link], copies: dict[Reco
 # -- names and phone numbers
 
 
-def _pages(store: Store, after: str) -> Iterator[tuple[str, list[StoredRecord]]]:
-    """Yield (place, copies) of living records, HubSpot's first; the place is that of the last copy."""
+def _pages(store: Store, after: str) -> Iterator[tuple[str, list[Record]]]:
+    """Yield (place, contents) of living records, HubSpot's first; the place is that of the last one."""
     side_name, _, record_id = after.partition(":")
     for side in Side:
         if side_name and side < side_name:
@@ -162,16 +162,15 @@ def _pages(store: Store, after: str) -> Iterator[tuple[str, list[StoredRecord]]]
         last = record_id if side == side_name else ""
         while True:
             with store.reading() as tx:
-                ids = tx.records.ids(side, last, SCAN_ROWS)
-                copies = tx.records.get_many([(side, i) for i in ids], {})
-            if not ids:
+                records = tx.records.contents(side, last, SCAN_ROWS)
+            if not records:
                 break
-            last = ids[-1]
-            yield f"{side}:{last}", [*copies.values()]
+            last = records[-1].id
+            yield f"{side}:{last}", records
 
 
 class _Matcher:
-    """Whether a copy holds a name that has every word of a text, or a phone number that has its digits."""
+    """Whether a record holds a name that has every word of a text, or a phone number that has its digits."""
 
     def __init__(self, fields: FieldMap, text: str) -> None:
         self.words = _fold(text).split()
@@ -181,8 +180,8 @@ class _Matcher:
         self.names = [spec.name for spec in fields.specs if spec.transform == "name" or "business_name" in spec.stripe]
         self.phones = [spec.name for spec in fields.specs if spec.transform == "phone"]
 
-    def __call__(self, copy: StoredRecord) -> bool:
-        values = copy.record.values
+    def __call__(self, record: Record) -> bool:
+        values = record.values
         if self.digits:
             held = ("".join(filter(str.isdecimal, values.get(name, ""))) for name in self.phones)
             return any(self.digits in number for number in held)

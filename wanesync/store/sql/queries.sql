@@ -123,6 +123,10 @@ SELECT (SELECT COUNT(*) FROM records WHERE side = :side)
 -- name: record_ids
 SELECT id FROM records WHERE side = :side AND id > :after AND deleted = 0 AND survivor = '' ORDER BY id LIMIT :limit;
 
+-- name: record_contents
+SELECT id, content FROM records
+WHERE side = :side AND id > :after AND deleted = 0 AND survivor = '' ORDER BY id LIMIT :limit;
+
 -- name: deleted_revisions
 SELECT id, revision FROM records WHERE side = :side AND id IN (:ids) AND deleted = 1;
 

@@ -199,6 +199,11 @@ class Records(Table):
         """Ids of alive records above ``after``, in order."""
         return [row[0] for row in self._session.rows("record_ids", side=side, after=after, limit=limit)]
 
+    def contents(self, side: Side, after: str, limit: int) -> list[Record]:
+        """Contents of alive records above ``after``, in order; one that cannot be decrypted has no value."""
+        rows = self._session.rows("record_contents", side=side, after=after, limit=limit)
+        return [self._open_once(side, record_id, blob) for record_id, blob in rows]
+
     def unanswered_ids(self, side: Side, after: str, limit: int) -> list[str]:
         """Ids above ``after`` of the records whose newest answer lacked a field of the map, in order."""
         return [row[0] for row in self._session.rows("unanswered_ids", side=side, after=after, limit=limit)]
@@ -242,6 +247,14 @@ class Records(Table):
                 raise
             damaged[side, record_id] = str(error)
             return Record(side, record_id)
+
+    def _open_once(self, side: Side, record_id: str, blob: bytes) -> Record:
+        """Open a content without remembering it: a search reads every one, and each once."""
+        try:
+            plain = self._session.encryption.decrypt(blob, *_place(side, record_id))
+        except DecryptionFailed:
+            return Record(side, record_id)
+        return self._session.generations.view_record(*unpack_versioned(plain, side, record_id))
 
     def _read(
         self, side: Side, row: Row, hmacs: frozenset[str], damaged: dict[tuple[Side, str], str] | None

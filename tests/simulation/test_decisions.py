@@ -1,0 +1,18 @@
+"""A person settles conflicts and links records anew while everything runs, and no edit is lost by that."""
+
+from __future__ import annotations
+
+from tests.simulation.decisions import RELINK, SETTLE
+from tests.simulation.play import play_seed
+
+SEEDS = (265100004, 265100015, 265100021)
+
+
+def test_what_a_person_settles_and_links_breaks_no_rule() -> None:
+    trace: list[str] = []
+    for seed in SEEDS:
+        result = play_seed(seed, also=frozenset({SETTLE, RELINK}), keep_trace=True)
+        assert result.violations == []
+        trace += [line for line in result.trace if "clerk" in line]
+    assert any("left []" in line for line in trace)
+    assert any("linked again" in line for line in trace)
