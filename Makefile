@@ -14,7 +14,7 @@ LOCK := pip compile --quiet $(if $(UPGRADE),--upgrade) --universal --python-vers
 	--no-emit-index-url --no-header --no-annotate
 PROJECT := pyproject.toml --extra postgres --extra mqtt --extra lambda --extra admin --extra otel
 # The clients of the secrets managers are tried by the tests, and installed where one of them is used.
-MANAGERS := --extra aws --extra gcp --extra azure --extra vault
+MANAGERS := --extra aws --extra gcp --extra azure --extra vault --extra alerts
 
 .PHONY: help
 help:

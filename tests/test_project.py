@@ -60,8 +60,8 @@ COME_ALONG = {"botocore", "markupsafe", "psycopg_pool", "pydantic_core", "reques
 """Modules that a requirement brings along, at the version that fits."""
 LOADED_BY_OTHERS = {"python_multipart"}
 """Modules that another requirement imports: FastAPI, where it reads a form."""
-MANAGERS = {"aws", "gcp", "azure", "vault"}
-"""Extras that are installed where that secrets manager is used: only the tests have all of them."""
+MANAGERS = {"aws", "gcp", "azure", "vault", "alerts"}
+"""Extras that are installed where that secrets manager or service is used: only the tests have all of them."""
 
 
 def pins(name: str) -> dict[str, str]:

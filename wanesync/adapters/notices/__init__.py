@@ -1,0 +1,1 @@
+"""How notices leave: webhooks, e-mail, commands, and what apprise can reach. Begin with ``messenger``."""
