@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from wanesync.config import overrides as tables
 from wanesync.config import references, toml_mistakes
 from wanesync.config.admin import Admin
+from wanesync.config.alerts import ALERT_SECRETS, RECIPIENT_LISTS, Alerts
 from wanesync.config.locations import ConfigProblem, KeyLocations, KeyPath, find_lines, variable_name
 from wanesync.config.log_settings import Log
 from wanesync.config.managers.contents import split_list
@@ -93,16 +94,16 @@ BUS_SECRETS = ("bus.password", "bus.seal_key")
 """The secrets by which a process takes part in the bus."""
 VENDOR_SECRETS = frozenset({*API_KEYS.values(), *WEBHOOK_SECRETS})
 """The secrets by which the vendors are called, and their webhooks verified."""
-OPTIONAL_SECRETS = VENDOR_SECRETS | {*BUS_SECRETS, *DOOR_SECRETS}
+OPTIONAL_SECRETS = VENDOR_SECRETS | {*BUS_SECRETS, *DOOR_SECRETS, *ALERT_SECRETS}
 """The secrets that only some processes use."""
 STORE_SECRETS = frozenset({"database", "database_password", "security.keys"})
 """The secrets of a process that uses the database."""
 PROXY = "network.proxy"
-"""A secret where it holds a password; of the processes that call the vendors."""
+"""A secret where it holds a password; of the processes that call the vendors or send notices."""
 SECRET_KEYS = OPTIONAL_SECRETS | STORE_SECRETS | {PROXY}
 """Every secret: it may be a reference into a secrets manager, and its file readable by its owner, and a group of this
 process, only."""
-SECRET_LISTS = frozenset({*WEBHOOK_SECRETS, "security.keys", "bus.seal_key"})
+SECRET_LISTS = frozenset({*WEBHOOK_SECRETS, "security.keys", "bus.seal_key", *RECIPIENT_LISTS})
 """Secrets of several values: each reference may lead to one of them, or to a JSON list."""
 
 
@@ -409,6 +410,7 @@ class Config(Section):
     log: Log = Log()
     telemetry: Telemetry = Telemetry()
     admin: Admin = Admin()
+    alerts: Alerts = Alerts()
     _secret_source: SecretSource = PrivateAttr(default_factory=SecretSource)
     _read_again: Callable[[], Config] | None = PrivateAttr(default=None)
 
@@ -542,8 +544,8 @@ def read_secrets(path: Path | None, env: Mapping[str, str]) -> SecretSource:
 
 def find_used(uses: Collection[str], *, stores: bool) -> frozenset[str]:
     """Return every secret of a process with those optional secrets; ``stores``: it uses the database."""
-    # A command without secrets may be given a key by its option.
-    calls = not uses or not set(API_KEYS.values()).isdisjoint(uses)
+    # A command without secrets may be given a key by its option; notices leave by the proxy as well.
+    calls = not uses or not {*API_KEYS.values(), *ALERT_SECRETS}.isdisjoint(uses)
     return frozenset({*uses, *(STORE_SECRETS if stores else ()), *([PROXY] if calls else [])})
 
 

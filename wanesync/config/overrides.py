@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from wanesync.config.alerts import RECIPIENT_LISTS
 from wanesync.config.locations import PREFIX, ConfigProblem, KeyLocations, KeyPath
 from wanesync.config.references import expand_home, is_reference
 from wanesync.config.value_types import HUBSPOT_URL, STRIPE_URL, as_tuple, is_loopback
@@ -24,6 +25,17 @@ EMAIL_FORMS = ("email", "lower", "text")
 """Canonical forms that leave an e-mail address one."""
 MAX_METADATA_FIELDS = 48
 """Stripe keeps 50 keys (docs.stripe.com/api/metadata), two of which are the ids that wanesync writes."""
+
+
+def _is_address(text: str) -> bool:
+    return "://" in text
+
+
+LITERAL_FORMS: Mapping[str, Callable[[str], bool]] = {
+    "database": has_password,
+    **dict.fromkeys(RECIPIENT_LISTS, _is_address),
+}
+"""Key of a secret -> which of its texts hold one; those of any other key do."""
 TRUE = frozenset("true 1 yes on t y".split())
 """How pydantic writes true in a variable of the environment."""
 REAL_APIS = {"hubspot": HUBSPOT_URL, "stripe": STRIPE_URL}
@@ -178,7 +190,7 @@ def find_literal_secrets(data: Table, keys: Iterable[str]) -> Iterator[KeyPath]:
         table = data.get(section)
         value = (table.get(name) if isinstance(table, dict) else None) if name else table
         texts = [text for text in _texts(value) if not is_reference(text)]
-        if any(map(has_password, texts) if key == "database" else texts):
+        if any(map(LITERAL_FORMS.get(key, bool), texts)):
             yield tuple(key.split("."))
 
 

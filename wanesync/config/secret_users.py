@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from wanesync.config.alerts import ALERT_SECRETS
 from wanesync.config.model import (
     API_KEYS,
     BUS_SECRETS,
@@ -18,13 +19,15 @@ from wanesync.core.roles import HANDLERS, WORKERS, Role
 BUS = frozenset(BUS_SECRETS)
 DOOR = frozenset(DOOR_SECRETS) - set(WEBHOOK_SECRETS)
 """The secrets of every process that serves, but for those of its side's webhooks."""
+ALERTS = frozenset({*ALERT_SECRETS, PROXY})
+"""The secrets of every process that runs on and uses the database: each may have to send notices."""
 SECRETS_OF: Mapping[Role, frozenset[str]] = {
     **{role: BUS | DOOR | {HOOK_SECRETS[side]} for side, role in HANDLERS.items()},
-    Role.QUEUE: BUS | STORE_SECRETS,
-    **{role: BUS | STORE_SECRETS | {API_KEYS[side], PROXY} for side, role in WORKERS.items()},
-    Role.ADMIN: BUS | STORE_SECRETS,
+    Role.QUEUE: BUS | STORE_SECRETS | ALERTS,
+    **{role: BUS | STORE_SECRETS | ALERTS | {API_KEYS[side]} for side, role in WORKERS.items()},
+    Role.ADMIN: BUS | STORE_SECRETS | ALERTS,
     Role.MIGRATE: STORE_SECRETS,
-    Role.INTAKE: STORE_SECRETS | set(DOOR_SECRETS),
+    Role.INTAKE: STORE_SECRETS | set(DOOR_SECRETS) | ALERTS,
     Role.READ_ONLY: STORE_SECRETS,
 }
 """Role -> the secrets of its processes, by key of the configuration."""

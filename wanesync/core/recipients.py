@@ -36,6 +36,8 @@ HOSTS = {
     "webhook.office.com": RecipientKind.TEAMS,
     "logic.azure.com": RecipientKind.TEAMS,
     "powerplatform.com": RecipientKind.TEAMS,
+    "powerautomate.com": RecipientKind.TEAMS,
+    "flow.microsoft.com": RecipientKind.TEAMS,
 }
 """Ends of hosts whose webhooks take another shape than Slack's."""
 _ADDRESS = re.compile(r"[^@\s<>,;\"]+@[^@\s<>,;\"]+\.[^@\s<>,;\"]+")
