@@ -53,6 +53,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
     "Look": {
         "status": Entry("status", "status", "Show queues, limits, pauses, records, processes and alarms."),
         "trends": Entry("trends", "trends", "Show the last hour, day or week: throughput, failures, latency."),
+        "alerts": Entry("alerts", "app", "Show alerts, test who is told, and silence rules."),
         "history": Entry("history", "history", "Show what is stored of a person, and what was done and why."),
         "logs": Entry("logs", "logs", "Search in log lines, the journal and the audit log."),
         "jobs": Entry("jobs", "jobs", "List queued jobs and dead letters."),

@@ -15,6 +15,7 @@ import structlog
 import typer
 
 from wanesync import log
+from wanesync.config.alerts import ALERT_SECRETS
 from wanesync.config.model import VENDOR_SECRETS, Config, load, read_secrets
 from wanesync.core.errors import ConfigError
 from wanesync.hardening import forbid_core_dumps
@@ -79,7 +80,8 @@ def find_config_file(path: Path | None) -> Path | None:
 
 def read_logged_config(path: Path | None, uses: Collection[str] = VENDOR_SECRETS, *, stores: bool = True) -> Config:
     """Read the configuration and write logs of its level to standard error: for commands that keep running."""
-    config = read_config(path, uses, stores=stores)
+    # Whatever runs on with a database evaluates alerts, and sends their notices.
+    config = read_config(path, {*uses, *(ALERT_SECRETS if stores else ())}, stores=stores)
     log.configure(config.log.level, sys.stderr)
     return config
 

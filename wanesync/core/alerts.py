@@ -138,7 +138,7 @@ class Thresholds:
     """From when on a measure is a warning and when it is critical. Defaults: our choice, from what an operator can do.
 
     ``silence_ms``: without a webhook of a side; 0: learned from the longest gap of the last two weeks. ``oldest_*_s``:
-    age of the oldest due job. ``share_*``: share of changes that were synced within the target.
+    age of the oldest due job. ``share_*``: share of changes that were synced within ``target_ms``.
     """
 
     silence_ms: int = 0
@@ -150,6 +150,7 @@ class Thresholds:
     differ_critical: int = 1_000
     share_warn: float = 0.95
     share_critical: float = 0.5
+    target_ms: int = 30_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,14 @@ def parse_time(text: str, now_ms: int, name: str) -> int:
     return since_ms
 
 
+def parse_span(text: str, name: str) -> int:
+    """Return how long ``90s``, ``30m``, ``2h`` or ``5d`` is, in ms. ``name``: of the option. Raises ConfigError."""
+    span = _SPAN.match(text.strip())
+    if span is None:
+        raise ConfigError([f"{name} {text}: expected a span, such as 30m, 2h or 5d"])
+    return int(span[1]) * _UNITS_MS[span[2]]
+
+
 def _read_time_ms(text: str, now_ms: int) -> int:
     span = _SPAN.match(text)
     if span:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.alert_situations import BOOK, HOUR_MS, PLANTED, POLICY, H, S, Watch, in_tx, mend, plant
+from tests.support.alert_situations import BOOK, HOUR_MS, PLANTED, POLICY, H, S, Watch, mend, plant
 from tests.support.lanes import bury
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
@@ -15,12 +15,10 @@ from wanesync.core.alarms import AlarmCode, Level
 from wanesync.core.alerts import AlertPolicy, NoticeKind, QuietHours, Thresholds
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.recipients import RecipientBook
-from wanesync.ops.alerts.changes import SilenceRequest, end_silence, silence
 from wanesync.ops.alerts.evaluator import LEASE_MS
 from wanesync.ops.alerts.situation import Situation, SituationReader
 from wanesync.ops.pauses import pause_sides, resume_sides
 from wanesync.store import Store
-from wanesync.store.tables.webhook_counts import Outcome
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """What the database has no part in is tried on one of them."""
@@ -148,23 +146,6 @@ def test_a_critical_alert_does_not_wait_for_the_morning(store: Store, clock: Clo
 
 
 @on_sqlite
-def test_a_silence_ends_by_itself_or_by_hand_and_what_stands_is_told_then(watch: Watch, clock: Clock) -> None:
-    silence(watch.store, SilenceRequest("side_paused", "", 120_000, "moving house"), ADA)
-    pause_sides(watch.store, [H, S], ADA)
-    watch.ticks(60)
-    assert watch.noticed == []
-    watch.ticks(70)
-    assert watch.kinds() == [("raised", "side_paused")] * 2
-    lasting = silence(watch.store, SilenceRequest("", "", HOUR_MS), ADA)
-    resume_sides(watch.store, [H, S], ADA)
-    watch.ticks(120)
-    assert len(watch.noticed) == 2
-    end_silence(watch.store, lasting, ADA)
-    watch.tick()
-    assert watch.kinds()[2:] == [("recovered", "side_paused")] * 2
-
-
-@on_sqlite
 def test_what_stands_is_told_again_and_more_urgently_if_it_gets_worse(store: Store, clock: Clock) -> None:
     policy = replace(POLICY, remind_ms={Level.WARN: HOUR_MS}, thresholds=Thresholds(dead_critical=2))
     watch = with_policy(store, clock, policy)
@@ -212,57 +193,6 @@ def test_the_digest_comes_once_a_day_also_when_nothing_happened(four: Watch, clo
     assert len(digests) == 2
     assert digests[1].title.endswith(": 1 standing")
     assert "hubspot is paused by an operator" in digests[1].body
-
-
-def test_a_side_is_silent_for_longer_than_ever_in_two_weeks(watch: Watch, clock: Clock) -> None:
-    accepted = in_tx(lambda tx: tx.webhook_counts.add({(S, Outcome.ACCEPTED): 1}))
-    for _ in range(30):
-        accepted(watch.store)
-        clock.advance(3 * HOUR_MS)
-    clock.advance(2 * HOUR_MS)
-    watch.ticks(60)
-    assert watch.noticed == [], "5 h are less than twice the longest gap of 3 h"
-    clock.advance(HOUR_MS)
-    watch.ticks(60)
-    assert [(notice.code, notice.subject) for _, _, notice in watch.noticed] == [("webhooks_silent", "stripe")]
-    assert "no webhook for 6 h (expected within 6 h)" in watch.noticed[0][2].body
-
-
-@on_sqlite
-def test_a_young_installation_waits_a_day_for_the_next_webhook(watch: Watch, clock: Clock) -> None:
-    in_tx(lambda tx: tx.webhook_counts.add({(S, Outcome.ACCEPTED): 1}))(watch.store)
-    clock.advance(23 * HOUR_MS)
-    watch.ticks(60)
-    assert watch.noticed == []
-    clock.advance(HOUR_MS)
-    watch.tick()
-    assert watch.kinds() == [("raised", "webhooks_silent")]
-
-
-@on_sqlite
-def test_what_a_process_may_not_see_stays_as_another_saw_it(four: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    (refused,) = [planted for planted in PLANTED if planted.code == AlarmCode.FIELD_REFUSED]
-    plant(four, refused)
-    first, second = four.evaluators[:2]
-    assert first.run_round() is not None
-    first.release()
-    monkeypatch.setattr("wanesync.ops.alarms._find_refused_fields", lambda _tx: None)
-    done = second.run_round()
-    assert done is not None
-    assert (done.notices, done.worst) == ((), Level.WARN)
-
-
-@on_sqlite
-def test_notices_name_no_person_and_link_to_the_page(store: Store, clock: Clock) -> None:
-    watch = with_policy(store, clock, replace(POLICY, link="https://admin.example"))
-    held = next(planted for planted in PLANTED if planted.code == AlarmCode.CHANGES_HELD)
-    plant(watch, held)
-    watch.tick()
-    ((_, _, notice),) = watch.noticed
-    assert "IMPORT" not in notice.body
-    assert "1 value of 1 person is held" in notice.body
-    assert "What to do: see wanesync hold list" in notice.body
-    assert notice.body.endswith("https://admin.example/alerts?code=changes_held")
 
 
 @on_sqlite

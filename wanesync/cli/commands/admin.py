@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from wanesync.admin_wiring import build_admin_server, build_admin_services, find_setup_link, running_admin_tasks
+from wanesync.alert_wiring import start_alerts
 from wanesync.cli.commands.admin_audit import app as audit_app
 from wanesync.cli.commands.admin_token import app as token_app
 from wanesync.cli.commands.admin_user import app as user_app
@@ -49,9 +50,13 @@ def serve(context: typer.Context, config_file: ConfigFile = None) -> None:
             store.check_keys()
         refresh = build_secret_refresh(config, store, f"admin {os.getpid()}", stopping)
         threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
-        with run_admin(config, store, config_file) as server:
-            while not stopping.wait(CERTIFICATE_CHECK_S):
-                server.refresh_certificate()
+        alerts = start_alerts(config, store, stopping)
+        try:
+            with run_admin(config, store, config_file) as server:
+                while not stopping.wait(CERTIFICATE_CHECK_S):
+                    server.refresh_certificate()
+        finally:
+            alerts.stop()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from wanesync.alert_wiring import start_alerts
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import BUS_SECRETS
 from wanesync.output import print_line
@@ -23,5 +24,9 @@ def queue(config_file: ConfigFile = None) -> None:
             process = build_queue_process(config, store, stopping)
         refresh = build_secret_refresh(config, store, f"queue {process.options.client_id}", stopping)
         threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
+        alerts = start_alerts(config, store, stopping)
         print_line(f"wanesync queue {process.options.client_id}: reads {process.options.url}", flush=True)
-        process.run()
+        try:
+            process.run()
+        finally:
+            alerts.stop()

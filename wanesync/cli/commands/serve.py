@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wanesync.alert_wiring import start_alerts
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import BUS_SECRETS, DOOR_SECRETS, HOOK_SECRETS
 from wanesync.core.errors import ConfigError
@@ -99,11 +100,13 @@ def _serve_alone(member: str, config_file: Path | None) -> None:
         server.start()
         refresh = build_secret_refresh(config, store, f"serve {os.getpid()}", stopping)
         threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
+        alerts = start_alerts(config, store, stopping)
         try:
             announce(server.url, server.metrics_url)
             server.beat_until(stopping)
         finally:
             server.stop()
+            alerts.stop()
 
 
 def _join_group(member: str, stopping: threading.Event) -> tuple[list[socket.socket], SharedAnswers | None]:

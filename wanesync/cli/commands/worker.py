@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from wanesync.alert_wiring import start_alerts
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import API_KEYS, BUS_SECRETS, Config
 from wanesync.core.model import Side
@@ -102,6 +103,7 @@ def run_worker(
     threading.Thread(target=probe.run, name="side-probe", daemon=True).start()
     refresh = build_secret_refresh(config, runtime.store, f"worker {runtime.name}", stopping)
     threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
+    alerts = start_alerts(config, runtime.store, stopping)
     if Side.HUBSPOT in sides:
         check = build_portal_check(config, runtime, stopping)
         threading.Thread(target=check.run, name="portal-check", daemon=True).start()
@@ -113,6 +115,7 @@ def run_worker(
         stopping.set()
         work.stop()
         thread.join()
+        alerts.stop()
         if listener is not None:
             listener.stop()
     if thread.failure is not None:

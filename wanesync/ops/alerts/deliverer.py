@@ -1,7 +1,7 @@
 """Delivers notices from their table: each by one process at a time, again at growing intervals until it arrives.
 
 A notice is delivered at least once: a process that dies between the delivery and its commit leaves one that is sent
-again 60 s later. A recipient that does not answer is asked for one notice at a time; the others wait behind it, in
+again 90 s later. A recipient that does not answer is asked for one notice at a time; the others wait behind it, in
 their order.
 """
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
     from wanesync.store.tables.alerts import Delivery
 
-LEASE_MS = 60_000
-"""How long a delivery is taken: longer than its longest time-out (30 s, of a command)."""
+LEASE_MS = 90_000
+"""How long a delivery is taken: longer than its longest time-out (60 s, of an answer that trickles in)."""
 MAX_ROUND = 50
 """Deliveries of one round, after which the process looks whether it is to stop."""
 

@@ -11,6 +11,7 @@ from wanesync.core.alerts import HOUR_MS, AlertPolicy, Seen
 from wanesync.core.jobs import DeadClass
 from wanesync.core.model import Side
 from wanesync.ops.alarms import Health, is_served, read_health
+from wanesync.ops.figures import read_timeliness
 from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.tables.webhook_counts import Outcome
@@ -34,6 +35,8 @@ RELEARN_MS = 600_000
 FAILED_ATTEMPTS = 3
 """Attempts after which an undelivered notice is an alarm of its own: after about two minutes."""
 COUNT_MS = 600_000
+LEAST_CHANGES = 20
+"""Fewer changes in the last hour say nothing about a share (our choice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class SituationReader:
             *self._find_late(health),
             *self._find_silence(tx),
             *self._find_differing(tx),
+            *self._find_untimely(tx),
             *find_undelivered(tx),
             *tx.alerts.reported(),
         ]
@@ -130,6 +134,20 @@ class SituationReader:
             level = Level.CRITICAL if count >= limits.differ_critical else Level.WARN
             what = f"{count:,} people have values that differ between the sides and wait for a decision"
             yield Alarm(AlarmCode.SIDES_DIFFER, what, "see wanesync conflicts", level_now=level)
+
+    def _find_untimely(self, tx: Tx) -> Iterator[Alarm]:
+        """Yield an alarm if too few changes of the last hour were in time."""
+        limits = self.policy.thresholds
+        found = read_timeliness(tx, limits.target_ms).last_hour
+        counted = found.within + found.beyond + found.waiting
+        if found.share is None or counted < LEAST_CHANGES or found.share >= limits.share_warn:
+            return
+        level = Level.CRITICAL if found.share < limits.share_critical else Level.WARN
+        what = (
+            f"{found.share:.0%} of {counted:,} changes were synced within {limits.target_ms // 1000} s in the last hour"
+        )
+        advice = "see wanesync status for what limits the lanes, and wanesync limits for limits that were lowered"
+        yield Alarm(AlarmCode.SHARE_IN_TARGET, what, advice, level_now=level)
 
 
 def find_undelivered(tx: Tx) -> list[Alarm]:

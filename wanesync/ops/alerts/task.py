@@ -26,6 +26,8 @@ REPORT_MS = 300_000
 """How often a process looks at what it alone can see: its certificates, and that of its broker."""
 HEARTBEAT_MS = 60_000
 """How often ``heartbeat_url`` is called, the period of the usual services for it (our choice)."""
+STOP_S = 2.0
+"""How long the end of the process waits for each thread: much longer than a transaction (our choice)."""
 
 log = structlog.get_logger()
 
@@ -51,11 +53,23 @@ class AlertTask:
     _reported_ms: int = 0
     _reported: bool = False
     _called_ms: int = 0
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
         """Run both in threads. Daemons: a recipient may keep one waiting, and what is not stored is sent again."""
-        threading.Thread(target=self.evaluate, name="alerts", daemon=True).start()
-        threading.Thread(target=self.deliver, name="notices", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=self.evaluate, name="alerts", daemon=True),
+            threading.Thread(target=self.deliver, name="notices", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Set ``stopping``, and wait for what is at the database; a delivery under way is not waited for to its end."""
+        self.stopping.set()
+        self._queued.set()
+        for thread in self._threads:
+            thread.join(STOP_S)
 
     def evaluate(self) -> None:
         """Evaluate until ``stopping`` is set, then give the claim back."""
