@@ -1,0 +1,38 @@
+"""The second factor as it is stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from wanesync.core.errors import ConfigError, NotFound
+from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.ops.access.second_factor import prepare_factor, turn_off_factor, turn_on_factor
+from wanesync.ops.access.users import add_user
+from wanesync.store import Store
+from wanesync.store.tables.audit import AuditFilter
+
+
+def test_it_is_prepared_turned_on_and_off(store: Store) -> None:
+    add_user(store, SYSTEM, "anna", OperatorRole.VIEWER, "hash")
+    assert prepare_factor(store, "anna", "ONE") == prepare_factor(store, "anna", "TWO") == "ONE"
+    with pytest.raises(ConfigError, match="code is wrong"):
+        turn_on_factor(store, SYSTEM, "anna", lambda _secret: 0, ["r"])
+    turn_on_factor(store, SYSTEM, "anna", lambda secret: 7 if secret == "ONE" else 0, ["r"])
+    with store.reading() as tx:
+        secrets, user = tx.admin_users.secrets("anna"), tx.admin_users.get("anna")
+    assert secrets is not None
+    assert (secrets.totp, secrets.new_totp, secrets.totp_step, list(secrets.recovery)) == ("ONE", "", 7, ["r"])
+    assert user is not None
+    assert user.has_totp
+    with pytest.raises(ConfigError, match="on already"):
+        prepare_factor(store, "anna", "THREE")
+    assert turn_off_factor(store, SYSTEM, "anna")
+    assert not turn_off_factor(store, SYSTEM, "anna")
+    with store.reading() as tx:
+        actions = [row.action for row in tx.audit.find(AuditFilter(subject="anna"), 10)]
+    assert actions == ["user.second_factor_off", "user.second_factor_on", "user.add"]
+
+
+def test_of_a_user_alone(store: Store) -> None:
+    with pytest.raises(NotFound):
+        turn_off_factor(store, SYSTEM, "nobody")
