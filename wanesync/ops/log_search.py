@@ -10,13 +10,14 @@ import base64
 import binascii
 import heapq
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from wanesync.core.errors import ConfigError
-from wanesync.core.ids import MAX_INDEXED_BYTES
+from wanesync.core.ids import MAX_INDEXED_BYTES, made_ms
 from wanesync.core.model import normalise_email
 from wanesync.ops.history import find_ids, show_data
 from wanesync.store.tables.audit import AuditFilter, AuditRow
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from wanesync.store.codec import JSON
     from wanesync.store.database import Store, Tx
 
-MAX_SCANNED = 2_000
-"""Entries of the journal that one page decrypts to look for a correlation id: about 30 ms (our choice)."""
+MAX_SCANNED = 1_000
+"""Entries of the journal that one page decrypts to look for a correlation id: about 50 ms (our choice)."""
+OUR_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""An id of ours, which holds the time it was made at: nothing older mentions it."""
 MAX_EXPORTED = 100_000
 """Entries of one download (our choice): a narrower filter gives the others."""
 EXPORT_PAGE = 500
@@ -250,6 +253,8 @@ def _read_journal(tx: Tx, wanted: LogFilter, ids: tuple[str, ...], place: Positi
     which = JournalFilter(wanted.since_ms, wanted.kinds, wanted.operator, ids)
     if not wanted.correlation_id:
         return _bounded([_from_journal(row) for row in tx.journal.find(which, place, limit)], limit)
+    if OUR_ID.fullmatch(wanted.correlation_id):
+        which = replace(which, since_ms=max(wanted.since_ms, made_ms(wanted.correlation_id) - CLOCKS_MS))
     rows = tx.journal.find(which, place, MAX_SCANNED)
     matching = [_from_journal(row) for row in rows if _mentions(row, wanted.correlation_id)]
     if len(matching) >= limit or len(rows) < MAX_SCANNED:
