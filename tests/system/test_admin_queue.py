@@ -114,7 +114,7 @@ def test_a_list_brings_itself_up_to_date_and_opens_a_job(store: Store, visit: Vi
     rows = page.locator("#jobs tbody tr")
     expect(rows).to_have_count(LETTERS)
     bury(store, JobRequest(Side.STRIPE, JobKind.READ, "cus_late"), DeadClass.EXHAUSTED)
-    expect(rows).to_have_count(LETTERS + 1)
+    expect(rows).to_have_count(LETTERS + 1, timeout=20_000)
     page.locator("#jobs tbody input").first.focus()
     with page.expect_navigation():
         page.keyboard.press("Enter")

@@ -48,10 +48,12 @@ MAX_FOLLOWED = 500
 MAX_TIME_MS = 2**53
 """Later than any time that is stored."""
 JOURNAL_KINDS = (
-    "baseline", "conflict", "conflict closed", "created", "dead", "decision", "erased", "held", "hold discarded",
+    "baseline", "conflict", "conflict closed", "created", "dead", "decision", "discarded", "erased", "held",
+    "hold discarded",
     "hold opened", "hold released", "limit set", "linked", "merged", "missing", "orphaned", "paused", "plan",
-    "pruned", "purchase", "put back", "reconcile", "refused", "restored", "resumed", "retried", "unmatched", "updated",
-    "would write", "writes",
+    "pruned", "purchase", "put back", "reconcile", "refused", "restored", "resumed", "retried", "tried at once",
+    "unmatched",
+    "updated", "would write", "writes",
 )  # fmt: skip
 """Kinds of the journal that are worth a suggestion; there are more."""
 WRONG_CURSOR = "cursor: it is not one that this list has given: begin without one"

@@ -88,3 +88,10 @@ def test_a_run_is_cancelled(admin: AdminSite, call: Caller) -> None:
         assert (cancelled["state"], cancelled["ended_by"]) == ("cancelled", "operator-token (api)")
     assert client.post("/bulk-runs/none/cancel").status_code == 404
     assert call("viewer").post(f"/bulk-runs/{run['id']}/cancel").status_code == 403
+
+
+def test_jobs_that_failed_are_tried_at_once(admin: AdminSite, call: Caller) -> None:
+    (job_id,) = fill(admin, 1)
+    assert call("operator").post("/jobs/try-now", json={"ids": [job_id]}).json() == {"made_due": 0}, "it is dead"
+    assert call("operator").post("/jobs/try-now", json={"ids": []}).status_code == 422
+    assert call("viewer").post("/jobs/try-now", json={"ids": [job_id]}).status_code == 403

@@ -11,9 +11,9 @@ from tests.support.admin import AdminSite, Browser
 from tests.support.lanes import bury
 from wanesync.admin.pages import queue
 from wanesync.core.bulk_runs import BulkAction, BulkState
-from wanesync.core.jobs import DeadClass, JobKind, JobRequest
+from wanesync.core.jobs import DeadClass, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Event, Side
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operators import SYSTEM, OperatorRole
 from wanesync.core.queue_filter import QueueFilter
 from wanesync.ops.bulk_runs import BulkRequest, BulkRunner, list_bulk_runs, start_bulk_run
 from wanesync.store import Store
@@ -164,8 +164,6 @@ def test_a_run_is_cancelled_from_its_page(admin: AdminSite, sign_in: SignIn) -> 
     fill(admin.store)
     browser = sign_in("operator")
     request = BulkRequest(BulkAction.RETRY, QueueFilter(side=S))
-    from wanesync.core.operators import SYSTEM  # noqa: PLC0415 - of this test only
-
     run = start_bulk_run(admin.store, request, SYSTEM)
     assert "Cancel the run" in browser.get(f"/queue/runs/{run.id}").text
     fragment = browser.get(f"/queue/runs/{run.id}", hx_request="true").text
@@ -188,3 +186,19 @@ def test_the_journal_names_the_operator_of_the_page(admin: AdminSite, sign_in: S
     with admin.store.reading() as tx:
         of_record: list[JournalRow] = [row for row in tx.journal.latest(10) if row.record_id == "refused_0"]
     assert [(row.kind, str(row.operator)) for row in of_record] == [("discarded", "operator1 (page)")]
+
+
+def test_a_job_that_failed_is_tried_at_once(admin: AdminSite, sign_in: SignIn) -> None:
+    with admin.store.transaction() as tx:
+        tx.jobs.put(JobRequest(S, JobKind.READ, "cus_1"))
+        (job,) = tx.jobs.claim(S, None, 1, "w1")
+        tx.jobs.reschedule(job, tx.now_ms + 60_000, "timed out", count=True, waits_for=WaitCode.BACKOFF)
+    browser = sign_in("operator")
+    listed = browser.get("/queue?state=retrying").text
+    assert ("Try marked now" in listed, "Retry marked" in listed, "in 60 s" in listed) == (True, False, True)
+    assert "Try now" in browser.get(f"/queue/jobs/{job.id}").text
+    assert sign_in("viewer").post("/queue/try-now", {"ids": job.id}).status_code == 403
+    assert browser.post("/queue/try-now", {"ids": job.id}).headers["location"] == f"/queue/jobs/{job.id}"
+    again = browser.post("/queue/try-now", {"ids": [job.id], "state": "retrying"})
+    assert again.headers["location"] == "/queue?state=retrying"
+    assert ">now<" in browser.get("/queue?state=retrying").text

@@ -31,6 +31,7 @@ from wanesync.ops.bulk_runs import (
     start_bulk_run,
 )
 from wanesync.ops.job_details import JobDetails, describe_wait, read_job
+from wanesync.ops.jobs import try_now
 from wanesync.ops.queue_lists import read_queue
 from wanesync.store.tables.job_lists import Position
 
@@ -139,6 +140,18 @@ class BulkBody(ApiModel):
     expected: int | None = Field(default=None, ge=0)
 
 
+class JobIds(ApiModel):
+    """Some jobs."""
+
+    ids: list[Annotated[str, Field(max_length=64)]] = Field(min_length=1, max_length=MAX_MARKED)
+
+
+class MadeDue(ApiModel):
+    """How many of the jobs waited after a failed attempt, and are due now."""
+
+    made_due: int
+
+
 class BulkRunItem(ApiModel):
     """A bulk run: dead letters that are retried or discarded in slices, and how far it is."""
 
@@ -221,6 +234,12 @@ def show_values(_visitor: Reader, services: Services, asked: JobQuery) -> QueueV
 def show_job(visitor: Reader, services: Services, job_id: JobId) -> JobPage:
     """One job in any state: its records, the webhooks it came from, its states in order of time."""
     return _describe_details(visitor, read_job(services.store, job_id))
+
+
+@router.post("/jobs/try-now", summary="Try jobs at once that wait after a failed attempt")
+def try_jobs_now(visitor: Annotated[Visitor, require(Permission.RETRY)], services: Services, body: JobIds) -> MadeDue:
+    """End the wait after a failed attempt; a wait that the vendor asked for, or for a condition, goes on."""
+    return MadeDue(made_due=try_now(services.store, body.ids, visitor.operator))
 
 
 @router.post("/dead-letters/retry", summary="Retry dead letters")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import RedirectResponse, Response
@@ -33,6 +34,7 @@ from wanesync.ops.bulk_runs import (
     start_bulk_run,
 )
 from wanesync.ops.job_details import CLASS_TEXTS, describe_wait, read_job
+from wanesync.ops.jobs import try_now
 from wanesync.ops.queue_lists import name_person, read_queue
 
 router = APIRouter(prefix="/queue", include_in_schema=False)
@@ -63,7 +65,7 @@ def show(request: Request, services: Services, visitor: Reader, query: InAddress
     except ConfigError as error:
         problem = "; ".join(error.problems)
     state = page.wanted.state if page else QueueState.DEAD
-    acts = state is QueueState.DEAD and visitor.may(Permission.RETRY)
+    acts = state in {QueueState.DEAD, QueueState.RETRYING} and visitor.may(Permission.RETRY)
     return render(
         request,
         "queue/page.html",
@@ -135,7 +137,7 @@ def show_job(request: Request, services: Services, visitor: Reader, job_id: str)
         events=events,
         state_text=STATE_TEXTS[details.state],
         describe_wait=describe_wait,
-        acts=details.state is QueueState.DEAD and visitor.may(Permission.RETRY),
+        acts=visitor.may(Permission.RETRY),
     )
 
 
@@ -227,6 +229,19 @@ def ask_to_discard(request: Request, services: Services, _visitor: Discarder, ch
 def discard(request: Request, services: Services, visitor: Discarder, chosen: InChoice) -> Response:
     """Discard as many as were shown."""
     return _start(request, services, visitor, BulkAction.DISCARD, chosen)
+
+
+@router.post("/try-now")
+def make_due(
+    services: Services,
+    visitor: Retrier,
+    query: InForm,
+    ids: Annotated[tuple[str, ...], Form(max_length=MAX_MARKED)] = (),
+) -> Response:
+    """Try jobs at once that wait after a failed attempt."""
+    try_now(services.store, ids, visitor.operator)
+    back = f"/queue/jobs/{quote(ids[0], safe='')}" if not query.state else query.address()
+    return RedirectResponse(back, 303)
 
 
 # -- bulk runs

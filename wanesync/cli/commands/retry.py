@@ -20,7 +20,11 @@ from wanesync.cli.commands.dead_letter_options import (
     make_request,
 )
 from wanesync.cli.context import AsJson, ConfigFile, Yes, open_configured
+from wanesync.cli.operator import find_operator
 from wanesync.core.bulk_runs import BulkAction
+from wanesync.ops.jobs import try_now
+from wanesync.output import print_line
+from wanesync.terminal import pluralize, print_json
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids from wanesync jobs --dead.")]
 
@@ -36,6 +40,9 @@ def retry(
     person: OfPerson = None,
     reason: OfReason = None,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    now: Annotated[
+        bool, typer.Option("--now", help="Jobs that wait after a failed attempt: try these IDs at once.")
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -44,8 +51,19 @@ def retry(
     """Retry dead letters: by id, class, side, kind or time, or all. Asks for confirmation."""
     choice = Choice(dead_class, side, kind, since, until, person, reason)
     with open_configured(config_file) as (_, store):
+        if now:
+            made_due = try_now(store, ids or [], find_operator())
+            _print_made_due(made_due, as_json=as_json)
+            return
         request = make_request(store, BulkAction.RETRY, ids or [], choice, every=every)
         change_dead_letters(store, request, yes=yes, dry_run=dry_run, as_json=as_json)
+
+
+def _print_made_due(made_due: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"made_due": made_due})
+    else:
+        print_line(f"{pluralize(made_due, 'job')} will be tried at once.")
 
 
 def discard(

@@ -1867,6 +1867,11 @@ WHERE id IN (:ids) AND state || '' = 'dead' AND (kind <> 'write' OR (
     SELECT COUNT(*) FROM pending_writes w WHERE w.link_key = jobs.key AND w.side = jobs.lane AND w.result = '') < 1)
 RETURNING id;
 
+-- A wait that the vendor asked for, or for a condition, is not ended early.
+-- name: end_backoffs
+UPDATE jobs SET due_ms = :now, is_far = 0 WHERE id IN (:ids) AND state || '' = 'ready' AND waits_for || '' = 'backoff'
+AND due_is_fixed = 0 RETURNING id, lane;
+
 -- name: add_job_attempt
 INSERT INTO job_attempts (job_id, at_ms, attempt, outcome, code, reason)
 VALUES (:job_id, :now, :attempt, :outcome, :code, :reason) ON CONFLICT DO NOTHING;

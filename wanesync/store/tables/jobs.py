@@ -578,6 +578,12 @@ class Jobs(Table):
         except ConstraintViolated:
             return {row[0] for row in self._session.rows("supersede_revived", ids=[job_id], now=self._session.now_ms)}
 
+    def end_backoffs(self, ids: Collection[str]) -> set[str]:
+        """Makes jobs due that only wait for time after a failed attempt, their attempts as they are; their ids."""
+        found = self._session.rows("end_backoffs", ids=sorted(ids), now=self._session.now_ms) if ids else []
+        self._session.lanes_to_wake.update(row[1] for row in found)
+        return {row[0] for row in found}
+
     def discard(self, ids: Collection[str]) -> set[str]:
         """Closes dead jobs without another attempt, but those with a write that has no answer; the ids of the closed.
 
