@@ -9,6 +9,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.simulation.deadlines import Change, find_passed_over, list_changes
 from tests.simulation.parts import Flight, Process
 from tests.simulation.starvation import DueJob, list_due
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure
@@ -36,7 +37,9 @@ def fill(world: World, process: Process, side: Side) -> None:
     try:
         with worker.runtime.store.reading() as tx:
             # A paused side is probed by one job at a time.
-            due = set() if str(side) in tx.pauses.get_all() else list_due(tx, side)
+            is_paused = str(side) in tx.pauses.get_all()
+            due = set() if is_paused else list_due(tx, side)
+            changes = set() if is_paused else list_changes(tx, side)
             for each in worker.sides:
                 best = worker.lanes[each].next_claimable(tx)
                 worker.in_flight.note_next(each, suspect=best is not None and best.rescues >= POISON_ALONE_RESCUES)
@@ -57,6 +60,8 @@ def fill(world: World, process: Process, side: Side) -> None:
     finally:
         worker.in_flight.end_claim(side, calls)
     _check_starvation(world, lane, due)
+    if not alone and not lane.size.is_reduced:
+        _check_deadlines(world, lane, changes)
     world.flights += [Flight(process, call, quiet=world.writes_off) for call in calls]
     world.say("fill", side, [(call.operation, [f"{j.kind} {j.key}" for j in call.jobs]) for call in calls])
 
@@ -70,6 +75,17 @@ def _check_starvation(world: World, lane: Lane, before: set[DueJob]) -> None:
         return
     for job in world.starvation.note(lane.side, before, after, lane.claimed):
         world.report(f"a due job was passed over by every claim: {job}")
+
+
+def _check_deadlines(world: World, lane: Lane, before: set[Change]) -> None:
+    """Blame a lane that took late changes before those that could be in time (``tests.simulation.deadlines``)."""
+    try:
+        with lane.runtime.store.reading() as tx:
+            after, now_ms = list_changes(tx, lane.side), tx.now_ms
+    except DatabaseUnavailable:
+        return
+    for late, in_time in find_passed_over(before, after, now_ms, lane.runtime.options.target_ms):
+        world.report(f"{late} was late anyway and was taken before {in_time}, which was not")
 
 
 def send(world: World, flight: Flight) -> None:

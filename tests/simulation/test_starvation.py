@@ -49,3 +49,20 @@ def test_every_class_is_claimed_within_the_bound_beside_a_flood_of_urgent_jobs()
                 assert checker.note(Side.STRIPE, before, list_due(tx, Side.STRIPE), len(jobs)) == []
         with store.reading() as tx:
             assert not any(key.startswith("contact") for _, key, _ in list_due(tx, Side.STRIPE))
+
+
+def test_a_change_that_is_late_is_written_beside_a_flood_of_those_that_are_not() -> None:
+    with stage() as play:
+        worker = play.world.processes[0].worker
+        lane, store = worker.lanes[Side.STRIPE], play.world.store
+        late_ms = store.now_ms() - 2 * worker.runtime.options.target_ms
+        with store.transaction() as tx:
+            tx.jobs.put(JobRequest(Side.STRIPE, JobKind.WRITE, "contact:late", Priority.LIVE, arrived_ms=late_ms))
+        for number in range(BOUND):
+            with store.transaction() as tx:
+                tx.jobs.put_many(
+                    [JobRequest(Side.STRIPE, JobKind.WRITE, f"contact:{number}.{n}", Priority.LIVE) for n in range(2)]
+                )
+                tx.jobs.finish_many(lane._claim(tx, 1, alone=False))
+        with store.reading() as tx:
+            assert "contact:late" not in {key for _, key, _ in list_due(tx, Side.STRIPE)}

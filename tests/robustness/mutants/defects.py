@@ -14,6 +14,7 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[2]
 SEEDS = FOLDER / "seeds.json"
 HINT = "# look at: "
+TEST = "# caught by: "
 CONTEXT = 1
 """Lines of context that must match: the code around a defect may change."""
 
@@ -24,12 +25,16 @@ class NotApplied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One patch. ``hint``: what a scenario should hold for the defect to show, from its second line."""
+    """One patch. ``hint``: what a scenario should hold for the defect to show, from its second line.
+
+    ``test``: instead, the test that fails with it (``module:function``), where no simulated day is long enough.
+    """
 
     name: str
     rule: str
     hint: frozenset[str]
     patch: Path
+    test: str = ""
 
 
 def load_defects(names: Collection[str] = ()) -> list[Defect]:
@@ -41,7 +46,8 @@ def load_defects(names: Collection[str] = ()) -> list[Defect]:
 def _read(path: Path) -> Defect:
     rule, second, *_ = path.read_text().splitlines()
     hint = second.removeprefix(HINT).split() if second.startswith(HINT) else []
-    return Defect(path.stem, rule.removeprefix("# "), frozenset(hint), path)
+    test = second.removeprefix(TEST).strip() if second.startswith(TEST) else ""
+    return Defect(path.stem, rule.removeprefix("# "), frozenset(hint), path, test)
 
 
 def plant(defect: Defect | None, folder: Path) -> None:

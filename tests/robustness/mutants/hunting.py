@@ -21,12 +21,16 @@ MORE = 20
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one process plays: every ``step``-th of ``seeds``; all stop when ``enough`` are caught."""
+    """What one process plays: every ``step``-th of ``seeds``; all stop when ``enough`` are caught.
+
+    ``test``: what is run instead of seeds.
+    """
 
     seeds: Sequence[int]
     place: int = 0
     step: int = 1
     enough: int = 1
+    test: str = ""
 
 
 def preload() -> dict[int, frozenset[str]]:
@@ -56,7 +60,8 @@ def hunt(defect: Defect | None, seeds: Sequence[int], processes: int, enough: in
         folder = Path(name).resolve()
         plant(defect, folder)
         fork = multiprocessing.get_context("fork")
-        shares = [Share(seeds, place, processes, enough) for place in range(processes)]
+        test = defect.test if defect else ""
+        shares = [Share(seeds, place, processes, enough, test) for place in range(1 if test else processes)]
         hunters = [fork.Process(target=_play, args=(folder, share)) for share in shares]
         for hunter in hunters:
             hunter.start()
@@ -74,8 +79,15 @@ def _play(folder: Path, share: Share) -> None:
     package = importlib.import_module("wanesync")
     if not str(package.__file__).startswith(str(folder)):
         raise RuntimeError(f"the package is {package.__file__}, not the one with the defect")
-    play = importlib.import_module("tests.simulation.run").play_block
     file = folder / "caught.txt"
+    if share.test:
+        module, _, name = share.test.partition(":")
+        try:
+            getattr(importlib.import_module(module), name)()
+        except AssertionError:
+            file.write_text(f"{share.seeds[0]}\n")
+        return
+    play = importlib.import_module("tests.simulation.run").play_block
     for place in range(share.place, len(share.seeds), share.step):
         caught = _read(file)
         if len(caught) >= share.enough or (caught and place > 2 * min(map(share.seeds.index, caught)) + MORE):
