@@ -2,7 +2,7 @@
 
 ``python -m tests.bench.figures_cost`` runs the same small burst with figures and without, in turns, and prints the
 ratio of the CPU of ``serve`` and the worker with its spread. Such a run differs from the next by more than the figures
-cost, so the cost is also counted: calls in a burst, times what one takes, plus what the stores of a burst take.
+cost, so the cost is also looked at from inside: a burst in which each call that counts, and each store, is timed.
 """
 
 from __future__ import annotations
@@ -12,20 +12,16 @@ import os
 import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from wanesync.bench.burst.load import Arrivals, Load
 from wanesync.bench.burst.run import Failures, measure_running
-from wanesync.bench.environment import Limits, Running, build_sandbox, run_everything
+from wanesync.bench.environment import Limits, build_sandbox, run_everything
 from wanesync.bench.figures import describe_machine
-from wanesync.config.model import load
-from wanesync.core.figures import HISTOGRAMS, Amount, Figure
 from wanesync.output import print_line
-from wanesync.store import Store, make_key, open_store
-from wanesync.store.figure_counts import FLUSH_S, FigureCounts, store_figures
-from wanesync.wiring import open_database
 
 WANTED = 0.02
 """The share of the burst's CPU that the figures may cost."""
@@ -42,125 +38,127 @@ counting.count_claims = counting.count_changes = nothing
 """
 WITH = "from wanesync.store import figure_counts\nfrom wanesync.worker import counting\n"
 """The same imports, before the program's own: what the start of an interpreter runs first (``sitecustomize``)."""
-CALLS = 200_000
+TIMED = (
+    WITH
+    + """\
+import atexit, functools, os, sys, threading, time
+
+spent, calls, inside = {}, {}, threading.local()
+
+def timed(owner, name):
+    function = getattr(owner, name)
+
+    @functools.wraps(function)
+    def call(*arguments, **options):
+        if getattr(inside, "is", False):
+            return function(*arguments, **options)
+        setattr(inside, "is", True)
+        began = time.thread_time_ns()
+        try:
+            return function(*arguments, **options)
+        finally:
+            spent[name] = spent.get(name, 0) + time.thread_time_ns() - began
+            calls[name] = calls.get(name, 0) + 1
+            setattr(inside, "is", False)
+
+    setattr(owner, name, call)
+
+for name in ("add", "observe", "observe_all", "count_endings"):
+    timed(figure_counts.FigureCounts, name)
+for owner, name in ((counting, "count_claims"), (counting, "count_changes"), (figure_counts, "store_figures")):
+    timed(owner, name)
+
+def tell():
+    with open(f"{os.environ['BENCH_SPENT']}/{sys.argv[1]}-{os.getpid()}", "w") as file:
+        file.writelines(f"{name} {calls[name]} {spent[name]}\\n" for name in spent)
+
+atexit.register(tell)
+"""
+)
+"""As WITH; each call's CPU is added up and written at the end, by process."""
+MODES = {"with": WITH, "without": WITHOUT, "timed": TIMED}
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """One burst: ms of CPU of ``serve`` and the worker, its wall time, and the figures that were counted."""
+    """One burst: ms of CPU of ``serve`` and the worker a contact, and function -> (calls, ms of CPU) where timed."""
 
     cpu_ms: float
-    took_s: float
-    counted: dict[tuple[Figure, str], Amount]
-
-    @property
-    def calls(self) -> int:
-        """At most so many calls counted them: events are added by the POST, jobs of one commit often together."""
-        return sum(amount.count for (figure, _), amount in self.counted.items() if figure is not Figure.EVENTS_STORED)
+    spent: dict[str, tuple[int, float]]
 
 
 def main() -> int:
-    """Run the bursts; return 1 if the counted cost is more than wanted."""
+    """Run the bursts; return 1 if the timed cost is more than wanted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--contacts", type=int, default=1_500)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--timed", type=int, default=3, metavar="N", help="bursts in which each call is timed")
     parser.add_argument("--database", default=None, help="postgres: a temporary one; else a SQLite file")
     options = parser.parse_args()
     size = Load(options.contacts, options.contacts // 50, options.contacts // 100, options.seconds)
+    shares = [_time(size, options.database) for _ in range(options.timed)]
     ratios: list[float] = []
-    shares: list[float] = []
     for number in range(options.pairs):
-        order = (True, False) if number % 2 == 0 else (False, True)
-        bursts = {counts: _run(size, options.database, counts=counts) for counts in order}
-        ratios.append(bursts[True].cpu_ms / bursts[False].cpu_ms)
-        per = {counts: burst.cpu_ms / size.contacts for counts, burst in bursts.items()}
-        print_line(f"CPU per contact: {per[True]:.3f} ms with, {per[False]:.3f} ms without, ratio {ratios[-1]:.3f}")
-        shares.append(_count_cost(bursts[True]))
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    print_line(f"measured ratio: median {middle:.3f}, quartiles {low:.3f} to {high:.3f}, {len(ratios)} pairs")
-    print_line(f"counted share: median {statistics.median(shares):.2%}")
+        order = ("with", "without") if number % 2 == 0 else ("without", "with")
+        cpu_ms = {mode: _run(size, options.database, mode).cpu_ms for mode in order}
+        ratios.append(cpu_ms["with"] / cpu_ms["without"])
+        each = f"{cpu_ms['with']:.3f} ms with, {cpu_ms['without']:.3f} ms without"
+        print_line(f"CPU per contact: {each}, ratio {ratios[-1]:.3f}", flush=True)
+    if len(ratios) > 1:
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print_line(f"ratio: median {middle:.3f}, quartiles {low:.3f} to {high:.3f}, {len(ratios)} pairs")
+    print_line(f"share of the calls: {', '.join(f'{share:.2%}' for share in shares)} (wanted: at most {WANTED:.0%})")
     print_line(str(describe_machine("sqlite:")))
-    return int(statistics.median(shares) > WANTED)
+    return int(bool(shares) and statistics.median(shares) > WANTED)
 
 
-def _run(size: Load, database: str | None, *, counts: bool) -> Burst:
-    before = os.environ.get("PYTHONPATH")
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "sitecustomize.py").write_text(WITH if counts else WITHOUT)
-        os.environ["PYTHONPATH"] = folder
-        try:
-            limits = Limits()
-            sandbox = build_sandbox(limits)
-            arrivals = Arrivals(sandbox, size)
-            arrivals.create_buyers()
-            with run_everything(sandbox, database, limits, 1) as running:
-                began_s = time.monotonic()
-                figures = measure_running(running, arrivals, limits, Failures()).figures
-                took_s = time.monotonic() - began_s
-                counted = _read_counted(running, counts=counts)
-        finally:
-            os.environ.pop("PYTHONPATH")
-            if before is not None:
-                os.environ["PYTHONPATH"] = before
-    per_contact = sum(float(str(figures[f"{part}_cpu_ms_per_contact"])) for part in ("worker", "serve"))
-    return Burst(per_contact * size.contacts, took_s, counted)
+def _time(size: Load, database: str | None) -> float:
+    """Run a timed burst and print where the CPU of the figures goes; return its share of all."""
+    burst = _run(size, database, "timed")
+    for name, (calls, ms) in sorted(burst.spent.items(), key=lambda item: -item[1][1]):
+        print_line(f"  {name:<14} {calls:>7,} calls {ms:>8.1f} ms, {1000 * ms / calls:.1f} µs each")
+    spent_ms = sum(ms for _, ms in burst.spent.values())
+    all_ms = burst.cpu_ms * size.contacts
+    print_line(f"timed: {spent_ms:.0f} of {all_ms:,.0f} ms: {spent_ms / all_ms:.2%}", flush=True)
+    return spent_ms / all_ms
 
 
-def _read_counted(running: Running, *, counts: bool) -> dict[tuple[Figure, str], Amount]:
-    """What was counted in all; after the bursts, so that the processes have stored it."""
-    if counts:
-        time.sleep(FLUSH_S + 1)
-    store = open_database(load(None, running.environment.env))
+def _run(size: Load, database: str | None, mode: str) -> Burst:
+    with tempfile.TemporaryDirectory() as folder, _environment(PYTHONPATH=folder, BENCH_SPENT=folder):
+        Path(folder, "sitecustomize.py").write_text(MODES[mode])
+        limits = Limits()
+        sandbox = build_sandbox(limits)
+        arrivals = Arrivals(sandbox, size)
+        arrivals.create_buyers()
+        with run_everything(sandbox, database, limits, 1) as running:
+            figures = measure_running(running, arrivals, limits, Failures()).figures
+        cpu_ms = sum(float(str(figures[f"{part}_cpu_ms_per_contact"])) for part in ("worker", "serve"))
+        return Burst(cpu_ms, _read_spent(Path(folder)))
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        return store.read(lambda tx: tx.figures.read_all_time())
+        yield
     finally:
-        store.close()
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
-def _count_cost(burst: Burst) -> float:
-    """Print what the calls and the stores of a burst cost; return their share of its CPU."""
-    call_us = _time_call_us()
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_store(f"sqlite:{folder}/cost.db", [make_key("k001")], migrate=True)
-        try:
-            store_ms = _time_store_ms(store, burst.counted)
-        finally:
-            store.close()
-    # serve and the worker each store every ten seconds; together they have the keys of the burst.
-    stores = burst.took_s / FLUSH_S + 1
-    cost_ms = burst.calls * call_us / 1000 + stores * store_ms
-    share = cost_ms / burst.cpu_ms
-    print_line(
-        f"counted: {burst.calls:,} calls of {call_us:.2f} µs, {stores:.0f} stores of {store_ms:.1f} ms, together "
-        f"{cost_ms:.0f} of {burst.cpu_ms:,.0f} ms: {share:.2%} (wanted: at most {WANTED:.0%})"
-    )
-    return share
-
-
-def _time_call_us() -> float:
-    counts = FigureCounts(lambda: time.time_ns() // 1_000_000)
-    began_s = time.process_time()
-    for _ in range(CALLS // 2):
-        counts.add(Figure.JOBS_ENDED, "stripe", "write", "done")
-        counts.observe(Figure.END_TO_END, "stripe", "write", ms=431.7)
-    return (time.process_time() - began_s) / CALLS * 1_000_000
-
-
-def _time_store_ms(store: Store, counted: dict[tuple[Figure, str], Amount]) -> float:
-    """CPU of one store of everything a burst counts, the rows being there already."""
-    took_s = []
-    for _ in range(20):
-        for figure, labels in counted:
-            values = [part.partition("=")[2] for part in labels.split(",")]
-            if figure in HISTOGRAMS:
-                store.figures.observe(figure, *values, ms=40)
-            else:
-                store.figures.add(figure, *values)
-        began_s = time.process_time()
-        store_figures(store)
-        took_s.append(time.process_time() - began_s)
-    return statistics.median(took_s) * 1000
+def _read_spent(folder: Path) -> dict[str, tuple[int, float]]:
+    """What ``serve`` and the worker spent from their start to their end, which is a little more than in the burst."""
+    spent: dict[str, tuple[int, float]] = {}
+    for file in (*folder.glob("serve-*"), *folder.glob("worker-*")):
+        for line in file.read_text().splitlines():
+            name, calls, ns = line.split()
+            before = spent.get(name, (0, 0.0))
+            spent[name] = before[0] + int(calls), before[1] + int(ns) / 1_000_000
+    return spent
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -21,6 +22,8 @@ FLUSH_S = 10.0
 """How often a process stores what it counted (our choice): a process that is killed loses that much."""
 MAX_MINUTES = 60
 """Minutes that are kept apart while the database is unavailable; what is older counts to the oldest of them."""
+MAX_ENTRIES = 4_096
+"""So many entries at most stand in line: the thread that brings the next one sums them up (our choice)."""
 MAX_KEYS = 20_000
 """From so many counts of so many minutes on the old ones are merged also where nothing stores them: 60 busy minutes."""
 MAX_BATCH_ROWS = 500
@@ -29,57 +32,68 @@ MAX_BATCH_ROWS = 500
 FigureKey = tuple[int, Figure, str]
 """Start of a minute in ms, figure, labels (``encode_labels``)."""
 FigureBatch = Mapping[FigureKey, Amount]
+_Entry = tuple[int, Figure, tuple[str, ...], int, Sequence[float]]
+"""Time in ms, figure, values of its labels, a number to add, times in ms to count."""
 
 log = structlog.get_logger()
 
 
 class FigureCounts:
-    """What this process counted since it was last taken, by minute. Every method may be called in any thread."""
+    """What this process counted since it was last taken, by minute. Every method may be called in any thread.
+
+    Counting is cheap where it happens, among other work: an entry is put in line, without a lock and without a hash.
+    The entries are summed up by whoever takes them, all at once.
+    """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
+        self._entries: deque[_Entry] = deque()
         # [count, sum in ms, buckets …]; a figure without times has the count alone.
         self._pending: dict[FigureKey, list[int]] = {}
         self._guard = threading.Lock()
 
     def add(self, figure: Figure, *labels: str, number: int = 1) -> None:
         """Count; ``labels``: values in the order of ``core.figures.LABELS``."""
-        key = self._key(figure, labels)
-        with self._guard:
-            found = self._pending.get(key)
-            if found is None:
-                self._begin(key, 1)[0] = number
-            else:
-                found[0] += number
+        self._put((self._now_ms(), figure, labels, number, ()))
 
     def observe(self, figure: Figure, *labels: str, ms: float) -> None:
         """Count one time of a histogram; one below 0, by a clock that was set back, counts as 0."""
-        self.observe_all(figure, *labels, times_ms=(ms,))
+        self._put((self._now_ms(), figure, labels, 0, (ms,)))
 
     def observe_all(self, figure: Figure, *labels: str, times_ms: Sequence[float]) -> None:
-        """Count times of a histogram (``observe``): the key is made once for all of them."""
-        key = self._key(figure, labels)
-        with self._guard:
-            found = self._pending.get(key)
-            if found is None:
-                found = self._begin(key, BUCKETS + 2)
-            for ms in times_ms:
-                found[0] += 1
-                found[1] += round(ms) if ms > 0 else 0
-                found[find_bucket(ms) + 2] += 1
+        """Count times of a histogram (``observe``)."""
+        if times_ms:
+            self._put((self._now_ms(), figure, labels, 0, times_ms))
 
     def count_endings(self, reports: Iterable[JobReport]) -> None:
         """Count how jobs ended; those of one commit are mostly of one kind."""
         for (lane, kind, ending), group in groupby(reports, key=_name_ending):
             self.add(Figure.JOBS_ENDED, lane, kind, ending, number=sum(1 for _ in group))
 
-    def _key(self, figure: Figure, labels: tuple[str, ...]) -> FigureKey:
-        now_ms = self._now_ms()
-        return now_ms - now_ms % MINUTE_MS, figure, encode_labels(figure, *labels)
+    def _put(self, entry: _Entry) -> None:
+        self._entries.append(entry)
+        if len(self._entries) >= MAX_ENTRIES:
+            with self._guard:
+                self._sum_up()
+
+    def _sum_up(self) -> None:
+        """Add what stands in line to what is pending; under the guard."""
+        while self._entries:
+            now_ms, figure, labels, number, times_ms = self._entries.popleft()
+            key = now_ms - now_ms % MINUTE_MS, figure, encode_labels(figure, *labels)
+            found = self._pending.get(key)
+            if found is None:
+                found = self._begin(key, BUCKETS + 2 if times_ms else 1)
+            found[0] += number
+            for ms in times_ms:
+                found[0] += 1
+                found[1] += round(ms) if ms > 0 else 0
+                found[find_bucket(ms) + 2] += 1
 
     def take(self) -> dict[FigureKey, Amount]:
         """Return what was counted since the last call."""
         with self._guard:
+            self._sum_up()
             taken, self._pending = self._pending, {}
         return {key: _as_amount(numbers) for key, numbers in taken.items()}
 
@@ -94,6 +108,7 @@ class FigureCounts:
         """Return what was counted and not taken yet, without the minutes."""
         sums: dict[tuple[Figure, str], Amount] = {}
         with self._guard:
+            self._sum_up()
             for (_, figure, labels), numbers in self._pending.items():
                 sums[figure, labels] = sums.get((figure, labels), Amount()) + _as_amount(numbers)
         return sums
