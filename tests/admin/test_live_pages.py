@@ -18,6 +18,7 @@ from wanesync.core.model import Side
 from wanesync.core.operators import OperatorRole
 from wanesync.core.rate_limits import Limit
 from wanesync.ops.limits import change_limit
+from wanesync.ops.pauses import pause_sides
 from wanesync.store import Store
 from wanesync.web.server import Listener, open_socket
 
@@ -94,6 +95,13 @@ def test_limits_are_changed_in_the_page_and_follow_what_others_change(filled: St
     row = page.locator("#limit-rows tr", has=page.get_by_role("rowheader", name="stripe", exact=True))
     change_limit(filled, "stripe", "20/s", ADA, force=False)
     expect(row).to_contain_text("20/s")
+    pause_sides(filled, [Side.STRIPE], ADA)
+    resume = page.get_by_role("button", name="Resume stripe")
+    expect(resume).to_be_visible()
+    with page.expect_navigation():
+        resume.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="stripe is resumed.")).to_be_visible()
+    visit.go("/limits?scope=stripe")
     page.get_by_label("New value").fill("500")
     page.get_by_role("button", name="Set", exact=True).press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("500/s is too much")

@@ -58,6 +58,9 @@ export function update(element, html) {
   const wanted = document.createElement("template");
   wanted.innerHTML = html;
   alignChildren(element, wanted.content);
+  // What all visitors are sent has no token in its forms.
+  const token = document.querySelector('meta[name="csrf"]')?.content ?? "";
+  for (const field of element.querySelectorAll('input[name="csrf"]')) field.value = token;
 }
 
 function alignChildren(old, wanted) {

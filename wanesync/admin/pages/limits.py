@@ -14,12 +14,13 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from wanesync.admin.live_services import Live
 from wanesync.admin.rendering import NavEntry, environment, render
-from wanesync.admin.security.permissions import Permission
+from wanesync.admin.security.permissions import Permission, is_allowed
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import ConfigError, ConfirmationNeeded, NotAllowed, NotFound
 from wanesync.core.model import Side
+from wanesync.core.operators import OperatorRole
 from wanesync.ops.holds import ALL, choose_holds, close_holds
 from wanesync.ops.limits import change_limit, reset_limit
 from wanesync.ops.pauses import pause_field, pause_sides, resume_field, resume_sides
@@ -29,6 +30,14 @@ from wanesync.ops.writes import ON, switch_writes
 router = APIRouter(include_in_schema=False)
 NAV = NavEntry("/limits", "Limits", 20)
 PATH = "/limits"
+PARTS = {
+    "limit-rows": "limits",
+    "pauses-rows": "sides",
+    "writes-rows": "writes",
+    "changes-rows": "changes",
+    "holds-rows": "held",
+}
+"""Element of the page -> the macro of its content."""
 Seeing = Annotated[Visitor, require(Permission.SEE)]
 Changing = Annotated[Visitor, require(Permission.CHANGE_LIMITS)]
 Pausing = Annotated[Visitor, require(Permission.PAUSE)]
@@ -55,9 +64,7 @@ def show(request: Request, services: Services, scope: str = "", done: str = "") 
 @router.get("/limits/live", response_class=StreamingResponse)
 async def stream(visitor: Seeing, services: Services, live: Live) -> StreamingResponse:
     """Send the limits as they change. Raises TooManyListeners."""
-    may_change = visitor.may(Permission.CHANGE_LIMITS)
-    topic = "limits to change" if may_change else "limits"
-    return live.stream(topic, partial(_read_rows, services, may_change=may_change), visitor)
+    return live.stream(f"limits {visitor.role}", partial(_read_parts, services, visitor.role), visitor)
 
 
 @router.post("/limits/set")
@@ -146,9 +153,15 @@ def _read(services: AdminServices) -> Steering:
     return read_steering(services.store, _fields(services))
 
 
-def _read_rows(services: AdminServices, *, may_change: bool) -> Mapping[str, str]:
-    parts = environment().get_template("limits/parts.html").module
-    return {"parts": json.dumps({"limit-rows": str(parts.limits(_read(services), may_change))})}  # type: ignore[attr-defined] # a macro of the template
+def _read_parts(services: AdminServices, role: OperatorRole) -> Mapping[str, str]:
+    """Return the parts of the page that change, as every operator of a role sees them."""
+    parts = environment().get_template("limits/parts.html").make_module({"visitor": None})
+    now = _read(services)
+
+    def may(permission: str) -> bool:
+        return is_allowed(role, Permission(permission))
+
+    return {"parts": json.dumps({place: str(getattr(parts, name)(now, may)) for place, name in PARTS.items()})}
 
 
 def _go_back(done: str, name: str = "", *, scope: str = "") -> Response:
