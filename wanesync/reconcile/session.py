@@ -18,6 +18,7 @@ from wanesync.core.diff.decisions import read_decisions, refuse
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import CallError, GuardError, WanesyncError
 from wanesync.core.model import Side
+from wanesync.core.operators import SYSTEM
 from wanesync.core.rate_limits import DAILY, MONTHLY_READS
 from wanesync.ratelimit.limit_settings import read_limits
 from wanesync.ratelimit.quotas import read_quota_uses
@@ -271,7 +272,7 @@ class ReconcileSession:
         """
         self.check_guards(selection)
         PageStore(self.runtime, self.report.snapshot).store_changed()
-        applier = DecisionApplier(self.runtime)
+        applier = DecisionApplier(self.runtime, operator=selection.operator or SYSTEM)
         checked = applier.check(data)
         run_id = self.runtime.new_id(self.runtime.store.now_ms())
         counter = _StepCounter(Step.DECISIONS_APPLIED, progress)
