@@ -26,6 +26,7 @@ from wanesync.bus.client import BusUnavailable
 from wanesync.bus.envelope import bind_exchange
 from wanesync.bus.messages import Answer, Incoming, Kind, Status
 from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature
+from wanesync.core.figures import Figure, time_amount
 from wanesync.core.model import Side
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
@@ -185,7 +186,7 @@ def test_a_test_event_of_doctor_is_reported_as_it_arrived(mosquitto: Mosquitto, 
 
 def test_a_handler_reports_that_it_runs_and_what_it_refused(mosquitto: Mosquitto, bus_store: Store) -> None:
     counters = WebhookCounters()
-    counters.count(Side.HUBSPOT, 401, Outcome.SIGNATURE, 0)
+    counters.count(Side.HUBSPOT, 401, Outcome.SIGNATURE, 0, took_ms=40)
     door = make_door(mosquitto.url)
     door.report(counters, "handler-1")  # not connected: kept
     with running_queue(make_queue(mosquitto.url, bus_store)), connected(door):
@@ -197,5 +198,8 @@ def test_a_handler_reports_that_it_runs_and_what_it_refused(mosquitto: Mosquitto
         counted = {count.outcome: count.kept for count in tx.webhook_counts.sum(60_000)}
         assert counted[Outcome.SIGNATURE] == 1
         assert [row.lanes for row in tx.processes.alive() if row.name == "handler-1"] == ["web"]
+    pending = bus_store.figures.pending()
+    assert pending[Figure.WEBHOOKS, "side=hubspot,outcome=signature"].count == 1
+    assert pending[Figure.WEBHOOK_ANSWER, "side=hubspot"] == time_amount(40)
     door.report(WebhookCounters())
     assert Incoming(Kind.BEAT, 1).decode(Incoming(Kind.BEAT, 1).encode()) == Incoming(Kind.BEAT, 1)

@@ -21,6 +21,7 @@ from wanesync.bus.messages import (
     Status,
     Work,
 )
+from wanesync.core.figures import BUCKETS
 from wanesync.core.jobs import Ending, JobKind, JobReport
 from wanesync.core.model import Side
 from wanesync.store.tables.webhook_counts import Outcome
@@ -72,7 +73,8 @@ def test_a_number_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize(
     "changed",
     [{"arrived_ms": -1}, {"started_ms": 2**63}, {"process": "x" * 129}, {"process": "a\0b"}, {"process": ["x"]}]
-    + [{"counts": [["stripe", "signature", number]]} for number in (-1, 2**53)],
+    + [{"counts": [["stripe", "signature", number]]} for number in (-1, 2**53)]
+    + [{"times": times} for times in ([1], [1, *[-1] * BUCKETS], [1, *["1"] * BUCKETS], None)],
 )
 def test_what_no_database_could_hold_is_refused(changed: dict[str, object]) -> None:
     """A part whose key was stolen could send it."""

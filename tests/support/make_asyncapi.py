@@ -10,6 +10,7 @@ import yaml
 from wanesync.bus import topics
 from wanesync.bus.envelope import OVERHEAD_BYTES
 from wanesync.bus.topics import ACTIONS, RIGHTS, Control, Report, Verb
+from wanesync.core.figures import BUCKETS
 from wanesync.core.model import Side
 from wanesync.core.roles import HANDLERS
 
@@ -31,8 +32,14 @@ def members(required: list[str], properties: Node) -> Node:
     return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
 
 
-HEAD = ["kind", "arrived_ms", "counts", "process", "started_ms", "test"]
+HEAD = ["kind", "arrived_ms", "counts", "process", "started_ms", "test", "times"]
 COUNTED: Node = {"type": "array", "items": {"type": "array", "minItems": 3, "maxItems": 3}}
+TIMES: Node = {
+    "type": "array",
+    "items": COUNT,
+    "maxItems": BUCKETS + 1,
+    "description": "How long answers took: the sum in ms, and the number in each bucket of a histogram; or empty.",
+}
 MESSAGES: dict[str, Node] = {
     "incoming": {
         "title": "A webhook, a test event of doctor, or a report of a handler",
@@ -46,6 +53,7 @@ MESSAGES: dict[str, Node] = {
                 "process": TEXT,
                 "started_ms": COUNT,
                 "test": {"type": ["object", "null"]},
+                "times": TIMES,
             },
         ),
         "bindings": {"mqtt": {"responseTopic": "wane/answer/{role}/{clientId}", "bindingVersion": "0.2.0"}},

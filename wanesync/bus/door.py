@@ -19,6 +19,7 @@ from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
 from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
 from wanesync.bus.messages import Answer, Counts, Incoming, InvalidMessage, Kind, Status
 from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature, StaleSignature
+from wanesync.core.figures import NO_TIMES, Amount
 from wanesync.core.model import Side
 from wanesync.core.roles import HANDLERS
 from wanesync.web.door_test import DoorMessage, Verdict, describe_message, find_nonce
@@ -128,14 +129,14 @@ class BusDoor:
             return Verdict.SIGNATURE
         return Verdict.OK
 
-    def beat(self, process: str, counts: Counts) -> None:
+    def beat(self, process: str, counts: Counts, times: Amount = NO_TIMES) -> None:
         """Report that this process runs ("": it may be frozen at any time), and what it counted; without an answer.
 
         Raises ``BusUnavailable``.
         """
         if not self.client.is_ready:
             raise BusUnavailable(self.client.trouble)
-        beat = Incoming(Kind.BEAT, self._wall_ms(), b"", counts, process, self._started_ms)
+        beat = Incoming(Kind.BEAT, self._wall_ms(), b"", counts, process, self._started_ms, times=times)
         self.client.publish(self._topic, self._seal.seal(self._topic, beat.encode()), expiry_s=EXPIRY_S)
 
     def report_until(self, stopping: threading.Event, counters: WebhookCounters, process: str) -> None:
@@ -148,13 +149,13 @@ class BusDoor:
 
     def report(self, counters: WebhookCounters, process: str = "") -> None:
         """Report what was counted; what cannot be sent is kept. Without a process nothing is sent for nothing."""
-        counts = counters.take_outcomes()
+        counts, times = counters.take_outcomes(), counters.take_times()
         if not counts and not process:
             return
         try:
-            self.beat(process, counts)
+            self.beat(process, counts, times)
         except BusUnavailable:
-            counters.give_back(counts)
+            counters.give_back(counts, times)
 
     # -- questions and answers
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 import orjson
 
 from wanesync.core.errors import WanesyncError
+from wanesync.core.figures import BUCKETS, NO_TIMES, Amount
 from wanesync.core.jobs import JobReport
 from wanesync.core.model import Side
 from wanesync.store.tables.webhook_counts import Outcome
@@ -59,7 +60,8 @@ class Status(StrEnum):
 class Incoming:
     """What a handler sends. ``arrived_ms``: by its clock. ``process``, ``started_ms``: of one that keeps running.
 
-    ``counts``: outcomes of requests since its last report. ``test``: how a test event arrived.
+    ``counts``: outcomes of requests since its last report; ``times``: how long its answers took. ``test``: how a test
+    event arrived.
     """
 
     kind: Kind
@@ -69,6 +71,7 @@ class Incoming:
     process: str = ""
     started_ms: int = 0
     test: DoorMessage | None = None
+    times: Amount = NO_TIMES
 
     def encode(self) -> bytes:
         """Return the content of its message."""
@@ -79,6 +82,7 @@ class Incoming:
             "process": self.process,
             "started_ms": self.started_ms,
             "test": asdict(self.test) if self.test else None,
+            "times": [self.times.total_ms, *self.times.buckets] if self.times.count else [],
         }
         return orjson.dumps(head) + b"\n" + self.body
 
@@ -97,6 +101,7 @@ class Incoming:
                 _name(given["process"]),
                 _number(given["started_ms"]),
                 DoorMessage(**test) if isinstance(test, dict) else None,
+                _times(given["times"]),
             )
 
         return _read(head, read)
@@ -213,6 +218,17 @@ def _list(value: object) -> list[object]:
 def _count(value: object) -> tuple[tuple[Side, Outcome], int]:
     side, outcome, number = _list(value)
     return (Side(str(side)), Outcome(str(outcome))), _number(number)
+
+
+def _times(value: object) -> Amount:
+    """Return a histogram: the sum in ms, and how many times fell in each bucket."""
+    numbers = [_number(one) for one in _list(value)]
+    if not numbers:
+        return NO_TIMES
+    total_ms, *buckets = numbers
+    if len(buckets) != BUCKETS:
+        raise ValueError
+    return Amount(sum(buckets), total_ms, tuple(buckets))
 
 
 def _texts(value: object) -> dict[str, str]:

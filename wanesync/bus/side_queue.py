@@ -162,6 +162,8 @@ class SideQueue:
             self.store.run(partial(_note_handler, incoming=incoming))
             for (side, outcome), number in incoming.counts.items():
                 self.store.figures.add(Figure.WEBHOOKS, side, outcome, number=number)
+            if incoming.times.count:
+                self.store.figures.put(Figure.WEBHOOK_ANSWER, self.side, amount=incoming.times)
             return Answer(Status.STORED)
         if incoming.kind is Kind.TEST:
             return self._take_test(incoming)

@@ -130,6 +130,15 @@ class Amount:
 
 
 NOTHING = Amount()
+NO_TIMES = Amount(0, 0, (0,) * BUCKETS)
+"""A histogram without a time."""
+
+
+def time_amount(ms: float) -> Amount:
+    """Return a histogram of one time."""
+    buckets = [0] * BUCKETS
+    buckets[find_bucket(ms)] = 1
+    return Amount(1, round(max(0.0, ms)), tuple(buckets))
 
 
 def find_quantile_ms(buckets: Sequence[int], share: float) -> float | None:

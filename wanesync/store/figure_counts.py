@@ -65,6 +65,13 @@ class FigureCounts:
         if times_ms:
             self._put((self._now_ms(), figure, labels, 0, times_ms))
 
+    def put(self, figure: Figure, *labels: str, amount: Amount) -> None:
+        """Count what another process counted, in the present minute."""
+        now_ms = self._now_ms()
+        with self._guard:
+            self._sum_up()
+            self._merge((now_ms - now_ms % MINUTE_MS, figure, encode_labels(figure, *labels)), amount)
+
     def count_endings(self, reports: Iterable[JobReport]) -> None:
         """Count how jobs ended; those of one commit are mostly of one kind."""
         for (lane, kind, ending), group in groupby(reports, key=_name_ending):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from wanesync.core.figures import Figure
+from wanesync.core.figures import NO_TIMES, Amount, Figure, time_amount
 from wanesync.core.model import Side
 from wanesync.store.figure_counts import FigureCounts
 from wanesync.store.tables.webhook_counts import Outcome
@@ -25,6 +25,7 @@ class WebhookCounters:
         self._answers: Counter[tuple[str, int]] = Counter()
         self._stored: Counter[str] = Counter()
         self._outcomes: Counter[tuple[Side, Outcome]] = Counter()
+        self._times = NO_TIMES
         self._guard = threading.Lock()
 
     def count(self, side: Side, status: int, outcome: Outcome, stored: int, took_ms: float = 0.0) -> None:
@@ -33,10 +34,13 @@ class WebhookCounters:
             self._answers[side, status] += 1
             self._stored[side] += stored
         self.count_elements(side, outcome, 1)
-        if self._figures is not None:
-            self._figures.observe(Figure.WEBHOOK_ANSWER, side, ms=took_ms)
-            if stored:
-                self._figures.add(Figure.EVENTS_STORED, side, number=stored)
+        if self._figures is None:
+            with self._guard:
+                self._times += time_amount(took_ms)
+            return
+        self._figures.observe(Figure.WEBHOOK_ANSWER, side, ms=took_ms)
+        if stored:
+            self._figures.add(Figure.EVENTS_STORED, side, number=stored)
 
     def count_elements(self, side: Side, outcome: Outcome, number: int) -> None:
         """Count an outcome; may be called from any thread."""
@@ -51,10 +55,17 @@ class WebhookCounters:
             taken, self._outcomes = self._outcomes, Counter()
         return taken
 
-    def give_back(self, outcomes: Counter[tuple[Side, Outcome]]) -> None:
-        """Take back outcomes that could not be stored."""
+    def take_times(self) -> Amount:
+        """Return how long answers took since the last call, in a process without a database, which reports it."""
+        with self._guard:
+            taken, self._times = self._times, NO_TIMES
+        return taken
+
+    def give_back(self, outcomes: Counter[tuple[Side, Outcome]], times: Amount = NO_TIMES) -> None:
+        """Take back what could not be stored or reported."""
         with self._guard:
             self._outcomes += outcomes
+            self._times += times
 
     def read_answers(self) -> tuple[list[tuple[tuple[str, int], int]], list[tuple[str, int]]]:
         """Return ((side, status), answers) and (side, stored events), in order."""
