@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from wanesync.alert_wiring import build_alert_desk
 from wanesync.config.model import API_KEYS, Config, read_secrets
 from wanesync.core.errors import ConfigError
 from wanesync.ops.access.logins import SessionLimits, make_setup_link
@@ -44,9 +45,10 @@ def build_admin_services(config: Config, store: Store, config_file: Path | None 
         from wanesync.admin.services import AdminServices  # noqa: PLC0415 - of an extra
     except ImportError as error:
         raise ConfigError([MISSING]) from error
+    alerts = build_alert_desk(config, store)
     desk = DecisionDesk(lambda: build_decision_runtime(config, store))
     reconciles = ReconcileProcesses(store, config_file, partial(find_missing_keys, config_file))
-    return AdminServices(store, config, build_access(config), decisions=desk, reconciles=reconciles)
+    return AdminServices(store, config, build_access(config), decisions=desk, reconciles=reconciles, alert_desk=alerts)
 
 
 def find_missing_keys(config_file: Path | None) -> list[str]:

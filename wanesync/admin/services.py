@@ -12,6 +12,7 @@ from wanesync.config.model import Config
 from wanesync.core.operators import OperatorRole
 from wanesync.core.plan import Rules
 from wanesync.ops.access.logins import SessionLimits
+from wanesync.ops.alerts.desk import AlertDesk, make_desk
 from wanesync.ops.decisions import DecisionDesk
 from wanesync.ops.field_map import make_rules
 from wanesync.ops.reconcile_processes import ReconcileProcesses
@@ -43,6 +44,7 @@ class AdminServices:
     ``decisions``: carries out what an operator decides about people. ``rules``: what the configuration says about
     planning.
     ``reconciles``: starts the processes of reconcile runs; None where this process cannot.
+    ``alert_desk``: sends tests of notices; None where nothing is wired, so that every test fails.
     """
 
     store: Store
@@ -51,11 +53,17 @@ class AdminServices:
     passwords: Passwords = field(default_factory=Passwords)
     decisions: DecisionDesk = field(default_factory=DecisionDesk)
     reconciles: ReconcileProcesses | None = None
+    alert_desk: AlertDesk | None = None
     rules: Rules = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Read the rules of the configuration."""
         object.__setattr__(self, "rules", make_rules(self.config))
+
+    @property
+    def alerts(self) -> AlertDesk:
+        """What shows and steers alerts."""
+        return self.alert_desk or make_desk(self.store, self.config)
 
 
 async def find_services(request: Request) -> AdminServices:

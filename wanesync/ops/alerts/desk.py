@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.alerts import AlertPolicy
 from wanesync.core.errors import ConfigError, DeliveryFailed
-from wanesync.core.recipients import Addressee, Recipient, RecipientBook
+from wanesync.core.recipients import Addressee, Recipient, RecipientBook, make_book
 from wanesync.ops.alerts.changes import send_test
 from wanesync.ops.alerts.deliverer import Deliverer
 from wanesync.ops.alerts.listing import AlertOverview, list_alerts
 
 if TYPE_CHECKING:
+    from wanesync.config.model import Config
     from wanesync.core.alerts import Message
     from wanesync.core.operators import Operator
     from wanesync.ops.alerts.deliverer import Messenger, TestResult
@@ -49,6 +50,12 @@ class AlertDesk:
             known = ", ".join(one.place for one in book.all) or "none"
             raise ConfigError([f"there is no recipient {place!r}: {known}"])
         return chosen
+
+
+def make_desk(store: Store, config: Config) -> AlertDesk:
+    """Return a desk that shows and silences, and sends nothing."""
+    policy = config.alerts.make_policy(config.admin.public_url or "", config.sync.target_s)
+    return AlertDesk(store, policy, lambda: make_book(*config.alerts.texts), NoMessenger(), "desk")
 
 
 class NoMessenger:
