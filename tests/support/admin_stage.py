@@ -12,15 +12,18 @@ from playwright.sync_api import Browser
 from tests.support.admin import CHEAP, PASSWORD
 from tests.support.browser import DESKTOP, Scheme, Visit
 from tests.support.stage import Stage
-from wanesync.core.model import Side
+from wanesync.core.jobs import DeadClass, JobKind
+from wanesync.core.model import Conflict, Side
 from wanesync.core.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
 from wanesync.ops.limits import set_limit
 from wanesync.ops.writes import switch_writes
+from wanesync.store import Tx
 
 MORE = """\
 [admin]
 port = 0
+approval = true
 [log]
 store = true
 """
@@ -57,18 +60,34 @@ class AdminStage(Stage):
         """Change a limit as the command does, without the start of a process."""
         self.store.run(lambda tx: set_limit(tx, side, per_s))
 
-    def begin_burst(self, people: int, per_s: float) -> None:
-        """Start doors and workers, and queue the creation of people that takes ``people / per_s`` seconds."""
+    def begin_burst(self, people: int, per_s: float, buried: int = 0) -> None:
+        """Start doors and workers, and queue the creation of people that takes ``people / per_s`` seconds.
+
+        ``buried``: how many of these jobs are dead letters before a worker sees them.
+        """
         self.limit(Side.STRIPE, per_s)
-        serving, workers = self.start("serve"), [self.start("worker") for _ in range(WORKERS)]
+        for number, name in enumerate(HOSTILE):
+            values = {"firstname": name, "lastname": name, "company": name}
+            self.edit(Side.HUBSPOT, "create", email=f"hostile{number}@example.com", **values)
         for number in range(people):
             self.edit(Side.HUBSPOT, "create", email=f"p{number}@example.com", firstname=f"Person {number}", city="Ulm")
-        for number, name in enumerate(HOSTILE):
-            self.edit(Side.HUBSPOT, "create", email=f"hostile{number}@example.com", firstname=name, lastname=name)
+        self.reconcile()
+        self.store.run(lambda tx: _bury(tx, buried))
+        serving, workers = self.start("serve"), [self.start("worker") for _ in range(WORKERS)]
         self.serve(serving)
         for worker in workers:
             worker.first_line()
-        self.reconcile()
+
+    def make_conflict(self, email: str, field: str, kept: str) -> str:
+        """Keep a value of Stripe that lost, for a person who is linked; the id of the contact."""
+        contact_id = self.contact(email)["id"]
+
+        def put(tx: Tx) -> None:
+            (pair,) = tx.links.of_ids([contact_id], [])
+            tx.conflicts.put(Conflict(Side.STRIPE, pair.stripe_id, field, kept, "overwritten"), pair.id)
+
+        self.store.run(put)
+        return contact_id
 
     def requests(self, side: Side = Side.STRIPE) -> int:
         """How many requests the sandbox has had from us."""
@@ -85,6 +104,11 @@ class AdminStage(Stage):
         with visit.page.expect_navigation():
             visit.page.get_by_role("button", name=re.compile("log in", re.IGNORECASE)).click()
         return visit
+
+
+def _bury(tx: Tx, count: int) -> None:
+    for job in tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], count, "stage") if count else []:
+        tx.jobs.mark_dead(job, DeadClass.REFUSED, "refused for phone")
 
 
 def list_pages(visit: Visit) -> Sequence[str]:

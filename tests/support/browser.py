@@ -104,12 +104,13 @@ class Visit:
         self.trouble.clear()
         return found
 
-    def find_barriers(self) -> list[Finding]:
-        """Run the rules of axe (WCAG 2.2 A and AA, best practices) on the page; serious and critical findings."""
+    def find_barriers(self, *rules: str) -> list[Finding]:
+        """Run the rules of axe (WCAG 2.2 A and AA, best practices), or some of them; serious and critical findings."""
         # Through the debugger: the policy of the page forbids a script element of ours.
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(gzip.decompress(AXE.read_bytes()).decode() + "; null")
-        answer = self.page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((r) => JSON.stringify(r))")
+        options = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+        answer = self.page.evaluate("(o) => axe.run(document, o).then((r) => JSON.stringify(r.violations))", options)
         return [
             Finding(
                 one["id"],
@@ -117,7 +118,7 @@ class Visit:
                 one["help"],
                 tuple(f"{node['target']} {node['html'][:160]}" for node in one["nodes"][:3]),
             )
-            for one in json.loads(answer)["violations"]
+            for one in json.loads(answer)
             if one["impact"] in SERIOUS
         ]
 
@@ -127,7 +128,7 @@ class Visit:
         return max(0, found)
 
     def reach_by_keyboard(self, most: int = 400) -> set[str]:
-        """Press Tab through the whole page; the elements that had the focus, as ``tag#id.name "text"``."""
+        """Press Tab through the whole page; the elements that had the focus, as ``tag#id[name] words-or-address``."""
         self.page.evaluate("document.activeElement?.blur?.()")
         seen: list[str] = []
         for _ in range(most):
@@ -152,6 +153,10 @@ class Visit:
             self.trouble.append(f"console {message.type}: {message.text}")
 
     def _note_dialog(self, dialog: Dialog) -> None:
+        # A question before an action is ours; it is answered with yes.
+        if dialog.type == "confirm":
+            dialog.accept()
+            return
         self.trouble.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
@@ -163,9 +168,11 @@ class Visit:
 _DESCRIBE = """
 const describe = (element) => {
   const parts = [element.tagName.toLowerCase(), element.id && `#${element.id}`, element.name && `[${element.name}]`];
-  const text = (element.getAttribute('aria-label') || element.innerText || element.value || '').trim().slice(0, 60);
   const path = element.getAttribute('href') || '';
-  return `${parts.filter(Boolean).join('')} "${text}" ${path}`.replace(/\\s+/g, ' ');
+  // What a live page shows changes: only what has neither a name nor an address is known by its words.
+  const words = element.getAttribute('aria-label') || element.innerText || element.value || '';
+  const text = path || element.id || element.name ? '' : words.replace(/[^a-z ]+/gi, '').trim().slice(0, 60);
+  return `${parts.filter(Boolean).join('')} ${text}${path}`;
 };
 """
 _DESCRIBE_FOCUS = (

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 from wanesync.admin.security.masking import mask
 from wanesync.admin.security.permissions import Permission
+from wanesync.output import clean
 from wanesync.terminal import format_duration
 
 FOLDER = Path(__file__).parent
@@ -38,12 +39,18 @@ def environment() -> Environment:
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_clean,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     found.globals["asset"] = find_asset
     found.filters.update(when=format_time, duration=format_duration, mask=lambda text, kind="text": mask(kind, text))
     return found
+
+
+def _clean(value: object) -> object:
+    """Return a value of a page with the characters shown that would turn the text around them or command a terminal."""
+    return clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 @cache
