@@ -78,11 +78,16 @@ def test_the_overview_is_live_until_it_is_paused(admin: AdminSite, filled: Store
         page.wait_for_timeout(20)
     queue(filled, Side.HUBSPOT, JobKind.READ, 5)
     expect(size).to_have_text("7")
-    pause.press("Enter")
+    page.get_by_role("link", name="Week").press("Enter")
+    expect(state).to_have_text("Paused")
+    assert hub.listeners == 0, "the pause holds on the next page"
+    queue(filled, Side.HUBSPOT, JobKind.WRITE, 5)
     expect(size).to_have_text("12")
+    pause.press("Enter")
+    expect(size).to_have_text("17")
 
     page.get_by_role("button", name=re.compile("Show as table.*Webhooks")).press("Space")
-    expect(page.locator("#table-webhooks tbody tr")).to_have_count(96)
+    expect(page.locator("#table-webhooks tbody tr")).to_have_count(168)
     assert [visit.check(), visit.find_barriers(), visit.find_overflow()] == [[], [], 0]
     visit.resize(PHONE, "dark")
     assert [visit.check(), visit.find_barriers(), visit.find_overflow()] == [[], [], 0]

@@ -7,7 +7,9 @@ const root = document.querySelector("[data-live]");
 const state = document.querySelector("[data-live-state]");
 const button = document.querySelector("[data-live-pause]");
 let source = null;
-let paused = false;
+// A pause holds for every page of this tab, until it is ended.
+const KEY = "wanesync.paused";
+let paused = Boolean(button) && sessionStorage.getItem(KEY) === "yes";
 
 export function isPaused() {
   return paused;
@@ -93,12 +95,17 @@ function align(known, node) {
   alignChildren(known, node);
 }
 
+function showPause() {
+  button.setAttribute("aria-pressed", String(paused));
+  if (paused) say("paused", "Paused");
+}
+
 button?.addEventListener("click", () => {
   paused = !paused;
-  button.setAttribute("aria-pressed", String(paused));
+  sessionStorage.setItem(KEY, paused ? "yes" : "no");
+  showPause();
   if (paused) {
     close();
-    say("paused", "Paused");
   } else {
     say("off", "Connecting…");
     open();
@@ -114,5 +121,8 @@ document.addEventListener("htmx:before:request", (event) => {
 document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
 window.addEventListener("pagehide", close);
 window.addEventListener("pageshow", open);
-if (button) button.hidden = !root;
+if (button) {
+  button.hidden = !root;
+  showPause();
+}
 open();
