@@ -7,9 +7,13 @@ import pytest
 from tests.support.installation import Installation
 from tests.support.lanes import bury
 from tests.support.store_rows import an_update
-from wanesync.core.errors import ConfigError
+from wanesync.core.bulk_runs import BulkAction
+from wanesync.core.errors import ConfigError, GuardError, NotFound
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
+from wanesync.core.operators import SYSTEM
+from wanesync.core.queue_filter import QueueFilter
+from wanesync.ops.bulk_runs import BulkRequest, start_bulk_run
 
 S = Side.STRIPE
 
@@ -42,3 +46,18 @@ def test_letters_are_chosen_by_person_reason_and_age(installation: Installation)
     assert count("--reason", "it said") == 2
     assert count("--until", "1h") == count("--reason", "it said yes") == 0
     assert count("--since", "1h") == 2
+
+
+def test_a_run_that_was_left_is_gone_on_with_or_stopped(installation: Installation) -> None:
+    bury(installation.store, JobRequest(S, JobKind.READ, "cus_1"), DeadClass.GONE)
+    request = BulkRequest(BulkAction.RETRY, QueueFilter(side=S))
+    first, second = (start_bulk_run(installation.store, request, SYSTEM) for _ in range(2))
+    assert "Cancelled by" in installation.run("retry", "--cancel", first.id).stdout
+    assert installation.run("retry", "--resume", second.id).stdout == "1 job will be tried again.\n"
+    taken = start_bulk_run(installation.store, BulkRequest(BulkAction.RETRY, every=True), SYSTEM, "another process")
+    with pytest.raises(GuardError, match="another process carries out"):
+        installation.run("retry", "--resume", taken.id)
+    with pytest.raises(NotFound):
+        installation.run("retry", "--cancel", "nonsense")
+    with pytest.raises(ConfigError, match="either"):
+        installation.run("retry", "--cancel", "a", "--resume", "b")

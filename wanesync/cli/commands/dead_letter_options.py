@@ -14,7 +14,7 @@ import typer
 from wanesync.cli.operator import find_operator
 from wanesync.cli.times import parse_since
 from wanesync.core.bulk_runs import BulkAction, BulkRun, BulkState
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, GuardError
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
 from wanesync.core.queue_filter import QueueFilter, QueueState
@@ -26,6 +26,7 @@ from wanesync.ops.bulk_runs import (
     cancel_bulk_run,
     carry_out,
     preview_bulk_run,
+    read_bulk_run,
     start_bulk_run,
 )
 from wanesync.output import print_line
@@ -113,7 +114,7 @@ def change_dead_letters(store: Store, request: BulkRequest, *, yes: bool, dry_ru
     if dry_run or not shown.count:
         _print_result(request, shown, None, as_json=as_json)
         return
-    owner = f"cli-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    owner = _name_owner()
     run = None
     while run is None:
         if not yes:
@@ -126,6 +127,28 @@ def change_dead_letters(store: Store, request: BulkRequest, *, yes: bool, dry_ru
             print_line(str(changed), error=True)
             shown = preview_bulk_run(store, request)
     _print_result(request, shown, _carry_out(store, run, owner), as_json=as_json)
+
+
+def end_run(store: Store, resume: str, cancel: str, *, as_json: bool) -> None:
+    """Go on with a bulk run to its end, or stop it. Raises NotFound, ConfigError for both at once."""
+    if resume and cancel:
+        raise ConfigError(["retry: either --resume or --cancel"])
+    run = read_bulk_run(store, resume or cancel)
+    ended = cancel_bulk_run(store, run.id, find_operator()) if cancel else _carry_out(store, run, _name_owner())
+    if ended.state is BulkState.RUNNING:
+        raise GuardError(f"another process carries out {ended.id}: {ended.handled:,} of {ended.total:,} are done")
+    if as_json:
+        print_json(
+            {"run": ended.id, "state": str(ended.state), RESULTS[ended.action]: ended.changed, "kept": ended.kept}
+        )
+        return
+    print_line(f"{pluralize(ended.changed, 'job')} {WORDS[ended.action].done}.")
+    _explain(ended)
+
+
+def _name_owner() -> str:
+    """Return a name of this process that no other one has."""
+    return f"cli-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _carry_out(store: Store, run: BulkRun, owner: str) -> BulkRun:

@@ -17,6 +17,7 @@ from wanesync.cli.commands.dead_letter_options import (
     Since,
     Until,
     change_dead_letters,
+    end_run,
     make_request,
 )
 from wanesync.cli.context import AsJson, ConfigFile, Yes, open_configured
@@ -43,6 +44,10 @@ def retry(
     now: Annotated[
         bool, typer.Option("--now", help="Jobs that wait after a failed attempt: try these IDs at once.")
     ] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a bulk run that no process carries out.")
+    ] = None,
+    cancel: Annotated[str | None, typer.Option("--cancel", metavar="RUN", help="Stop a bulk run.")] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -52,8 +57,10 @@ def retry(
     choice = Choice(dead_class, side, kind, since, until, person, reason)
     with open_configured(config_file) as (_, store):
         if now:
-            made_due = try_now(store, ids or [], find_operator())
-            _print_made_due(made_due, as_json=as_json)
+            _print_made_due(try_now(store, ids or [], find_operator()), as_json=as_json)
+            return
+        if resume or cancel:
+            end_run(store, resume or "", cancel or "", as_json=as_json)
             return
         request = make_request(store, BulkAction.RETRY, ids or [], choice, every=every)
         change_dead_letters(store, request, yes=yes, dry_run=dry_run, as_json=as_json)
