@@ -15,17 +15,18 @@ from tests.support.stage import Stage
 from wanesync.core.model import Side
 from wanesync.store.roles.matrix import Role
 
+LOGS = "[log]\nstore = true\n"
 OF_OPERATORS = (
     "pause hubspot", "resume hubspot", "pause --field city", "resume --field city", "limits set hubspot 12/s",
     "limits reset hubspot", "writes off", "writes on", "retry --all --yes", "hold list", "webhooks set-aside",
-    "db prune", "diff", "catch-up", "status --check",
+    "db prune", "diff", "catch-up", "runs start", "status --check",
 )  # fmt: skip
 
 
 @pytest.fixture
 def stage(postgres_databases: postgres.Databases, tmp_path: Path) -> Iterator[tuple[Stage, RoleLogins]]:
     with ExitStack() as stack:
-        made = stack.enter_context(Stage(stack.enter_context(postgres_databases.lend()), tmp_path))
+        made = stack.enter_context(Stage(stack.enter_context(postgres_databases.lend()), tmp_path, more=LOGS))
         yield made, stack.enter_context(made_roles(made.config.database))
 
 
@@ -70,8 +71,18 @@ def test_every_process_works_under_its_own_role(stage: tuple[Stage, RoleLogins])
     metrics = urllib.request.urlopen(f"{url}/metrics", timeout=10).read().decode()
     assert 'wanesync_workers{lane="stripe"} 1' in metrics
 
-    for command in ("status", "jobs", "history ana@example.com", "conflicts", "limits", "keys status"):
+    for command in (
+        "status",
+        "jobs",
+        "history ana@example.com",
+        "conflicts",
+        "limits",
+        "keys status",
+        "logs",
+        "runs list",
+    ):
         succeed(Role.READ_ONLY, *command.split())
+    assert "worker" in succeed(Role.READ_ONLY, "logs", "--source", "log"), "workers store their lines"
     for command in OF_OPERATORS:
         succeed(Role.ADMIN, *command.split())
     succeed(Role.MIGRATE, "keys", "rewrap")

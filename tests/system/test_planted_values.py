@@ -27,6 +27,7 @@ PEOPLE = {"sqlite": 200, "postgres": 40}
 KEYS = (HUBSPOT_SECRET, STRIPE_SECRET, HUBSPOT_KEY, STRIPE_KEY, KEY.partition(":")[2])
 HOLD_KEYS = {"wanesync.toml", "test.keys"}
 """The files in which keys stand."""
+LOGS = '[log]\nlevel = "debug"\nstore = true\nstore_rate = 1000\n'
 COMMANDS = [
     ("status",),
     ("status", "--json"),
@@ -42,6 +43,9 @@ COMMANDS = [
     ("diff", "--csv", "diff.csv", "--html", "diff.html"),
     ("diff", "--json"),
     ("reconcile", "--plan-out", "plan.jsonl"),
+    ("runs", "start"),
+    ("logs", "--json"),
+    ("logs", "--csv", "--source", "log"),
     ("doctor",),
     ("keys", "rotate"),
     ("keys", "rewrap", "--json"),
@@ -61,7 +65,7 @@ def test_no_planted_value_stands_anywhere(database: str, tmp_path: Path) -> None
             cluster = stack.enter_context(temporary_cluster(UNSAFE_SETTINGS))
             folders.append(cluster.folder / "data")
             url = cluster.url
-        stage = stack.enter_context(Stage(url, tmp_path, more='[log]\nlevel = "debug"\n', key_file=True))
+        stage = stack.enter_context(Stage(url, tmp_path, more=LOGS, key_file=True))
         printed, shown = _play(stage, people)
         wanted = spell_markers()
         assert all(value in shown for value in people[1].values()), "the search finds what is shown on demand"

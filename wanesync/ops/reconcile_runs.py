@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from wanesync.core.errors import ConfigError, GuardError, NotFound
 from wanesync.core.reconcile_runs import Approvals, Run, RunFacts, RunOptions, RunState
 from wanesync.reconcile.lock import AlreadyRunning
 from wanesync.reconcile.plan_files import PlanReader
-from wanesync.store.session import ConstraintViolated
+from wanesync.store.session import ConstraintViolated, PrivilegeDenied
 
 if TYPE_CHECKING:
     from wanesync.core.operators import Operator
@@ -60,14 +61,17 @@ class PlannedChange:
 
 def read_runs(store: Store, before: str = "", limit: int = 50) -> list[Run]:
     """Return runs, the newest first; one whose process is gone is marked as broken first."""
-    mark_lost(store)
+    # A login that only reads sees it as it is stored.
+    with suppress(PrivilegeDenied):
+        mark_lost(store)
     with store.reading() as tx:
         return tx.reconcile_runs.find(before, limit)
 
 
 def read_run(store: Store, run_id: str) -> Run:
     """Return one run. Raises NotFound."""
-    mark_lost(store)
+    with suppress(PrivilegeDenied):
+        mark_lost(store)
     with store.reading() as tx:
         return _get(tx, run_id)
 
