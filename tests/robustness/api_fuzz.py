@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -202,7 +202,8 @@ def open_target() -> Iterator[Target]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wanesync-fuzz-")))
         stage = stack.enter_context(Stage(f"sqlite:{folder}/wanesync.db", folder))
-        app = build_admin_app(build_admin_services(stage.config, stage.store))
+        # A run that is started waits for a process, and none is started here.
+        app = build_admin_app(replace(build_admin_services(stage.config, stage.store), reconciles=None))
         _, token = create_token(stage.store, SYSTEM, "fuzz", OperatorRole.ADMIN, 1)
         known = seed_database(stage.store)
         yield Target(app, build_document(app), {"Authorization": f"Bearer {token}", "Host": "127.0.0.1"}, known)
