@@ -136,6 +136,7 @@ function showTable(chart, data) {
     const cell = document.createElement("th");
     cell.scope = "col";
     cell.textContent = text;
+    if (top.cells.length) cell.className = "number";
     top.append(cell);
   }
   const body = made.createTBody();
