@@ -67,6 +67,15 @@ def test_what_caused_what_is_linked(site: AdminSite) -> None:
     assert text.index('id="t-w1"') > 0
 
 
+def test_both_records_lead_to_their_pages_unless_they_are_stand_ins(site: AdminSite) -> None:
+    with site.store.transaction() as tx:
+        for name, value in (("portal", "4242"), ("stripe_account", "acct_7"), ("stripe_mode", "test")):
+            tx.settings.put(f"pin_{name}", value)
+    text = site.sign_in("viewer").get("/people/1").text
+    assert 'href="https://app.hubspot.com/contacts/4242/record/0-1/1"' in text
+    assert 'href="https://dashboard.stripe.com/acct_7/test/customers/cus_1"' in text
+
+
 def test_an_address_is_no_path_and_an_unknown_id_no_person(site: AdminSite) -> None:
     browser = site.sign_in("viewer")
     assert browser.get(f"/people/{ANA}").status_code == 404

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Annotated
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -316,7 +316,7 @@ def settle_conflict(
         problem = str(error)
     if problem:
         return _render_conflict(request, services, visitor, conflict_id, problem=problem, typed=value)
-    return RedirectResponse(f"/people/{entry.contact_id or entry.customer_id}?done=settled", 303)
+    return RedirectResponse(f"/people/{quote(entry.contact_id or entry.customer_id)}?done=settled", 303)
 
 
 def _read_choice(choose: str, value: str) -> Choice:

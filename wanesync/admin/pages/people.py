@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -55,7 +56,7 @@ def find(
     except ConfigError as error:
         return _render_list(request, services, None, text=text, problem="; ".join(error.problems))
     if len(found.people) == 1 and not after and not (found.scan and found.scan.next):
-        return RedirectResponse(f"/people/{found.people[0].key}", 303)
+        return RedirectResponse(f"/people/{quote(found.people[0].key)}", 303)
     return _render_list(request, services, found, text=text)
 
 
@@ -70,7 +71,7 @@ def _render_list(
         text=text,
         problem=problem,
         values=ValueFormatter.of(services.rules.fields),
-        address=f"/people?ids={','.join(one.key for one in found.people)}" if found and found.people else "",
+        address=f"/people?ids={','.join(quote(one.key) for one in found.people)}" if found and found.people else "",
         pages=_read_pages(services),
     )
 
@@ -126,14 +127,14 @@ def _render_link(
 def link(services: Services, visitor: Linking, contact: Id, customer: Id) -> Response:
     """Link two records."""
     services.decisions.make_linker(visitor.operator).link(contact, customer)
-    return RedirectResponse(f"/people/{contact}?done=linked", 303)
+    return RedirectResponse(f"/people/{quote(contact)}?done=linked", 303)
 
 
 @router.post("/unlink")
 def unlink(services: Services, visitor: Linking, contact: Id, customer: Id) -> Response:
     """End the link of two records."""
     services.decisions.make_linker(visitor.operator).unlink(contact, customer)
-    return RedirectResponse(f"/people/{contact}?done=unlinked", 303)
+    return RedirectResponse(f"/people/{quote(contact)}?done=unlinked", 303)
 
 
 # -- one person
