@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tests.support.admin import AdminSite
+from tests.support.admin_routes import list_routes
 from wanesync.admin.app import KEPT
 from wanesync.admin.rendering import ASSETS, find_asset
 
@@ -25,6 +26,15 @@ def test_the_menu_shows_what_a_role_may_see(admin: AdminSite) -> None:
 
     assert menu("admin") - menu("viewer") >= {"/users", "/tokens", "/audit"}
     assert menu("viewer") <= menu("operator") <= menu("admin")
+
+
+def test_every_page_has_the_log_out(admin: AdminSite) -> None:
+    browser = admin.sign_in("admin")
+    pages = [route.path for route in list_routes(admin.app) if not route.changes and not route.streams]
+    shown = [browser.get(path) for path in pages if not path.startswith(("/api/", "/assets/", "/login", "/setup"))]
+    whole = [page.text for page in shown if "<!doctype html>" in page.text]
+    assert len(whole) > 8
+    assert all('action="/logout"' in text for text in whole)
 
 
 def test_health_says_nothing_else(admin: AdminSite) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pyotp
+
 from tests.support.admin import AdminSite
+from tests.support.store_fixtures import Clock
+from wanesync.admin.security.second_factor import confirm, prepare
+from wanesync.core.operators import SYSTEM, OperatorRole
 
 
 def test_an_added_user_sets_the_password_by_a_link(admin: AdminSite) -> None:
@@ -33,10 +38,27 @@ def test_the_last_admin_stays(admin: AdminSite) -> None:
 
 def test_a_user_who_is_not_there_is_named(admin: AdminSite) -> None:
     boss = admin.sign_in("admin")
-    for path in ("/users/remove", "/users/link", "/users/second-factor/off"):
+    for path in ("/users/remove", "/users/link", "/users/sessions/end", "/users/second-factor/off"):
         assert boss.post(path, {"name": "nobody"}).status_code == 404
 
 
 def test_a_role_that_is_none_is_refused_without_showing_it(admin: AdminSite) -> None:
     answer = admin.sign_in("admin").post("/users/add", {"name": "ben", "role": "<b>root</b>"})
     assert (answer.status_code, "root" in answer.text) == (422, False)
+
+
+def test_an_admin_ends_every_session_of_a_user(admin: AdminSite) -> None:
+    boss, ben, second = admin.sign_in("admin", "boss"), admin.sign_in("viewer", "ben"), admin.sign_in("viewer", "ben")
+    assert boss.post("/users/sessions/end", {"name": "ben"}).status_code == 303
+    assert [one.get("/account").status_code for one in (boss, ben, second)] == [200, 303, 303]
+
+
+def test_a_lost_factor_is_turned_off_by_an_admin(admin: AdminSite, clock: Clock) -> None:
+    boss = admin.sign_in("admin", "boss")
+    admin.add_user("ben", OperatorRole.VIEWER)
+    secret = prepare(admin.store, "ben").secret
+    confirm(admin.store, SYSTEM, "ben", pyotp.TOTP(secret).at(clock.ms // 1000))
+    assert admin.open_browser().sign_in("ben").status_code == 401
+    assert "Second factor off" in boss.get("/users").text
+    assert boss.post("/users/second-factor/off", {"name": "ben"}).status_code == 303
+    assert admin.open_browser().sign_in("ben").status_code == 303

@@ -35,7 +35,7 @@ def test_secrets_and_recovery_codes_are_random_and_long() -> None:
     assert len(base64.b32decode(totp.make_secret())) == 20
     codes = totp.make_recovery_codes()
     assert len(set(codes)) == totp.RECOVERY_CODES == 10
-    assert all(len(code.replace("-", "")) == 20 for code in codes)
+    assert all(len(code.replace("-", "")) == 30 for code in codes)
     assert totp.hash_code(codes[0]) == totp.hash_code(codes[0].upper().replace("-", " ")) != totp.hash_code(codes[1])
 
 

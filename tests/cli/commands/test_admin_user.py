@@ -72,7 +72,7 @@ def test_a_second_factor_is_set_up_in_the_terminal(installation: Installation, m
     shown = run(installation, "totp", "anna", typed=f"{pyotp.TOTP(secret).at(installation.store.now_ms() // 1000)}\n")
     assert "▀" in shown
     assert secret in shown
-    assert len(re.findall(r"(?m)^  (?:[0-9a-f]{5}-){3}[0-9a-f]{5}$", shown)) == 10
+    assert len(re.findall(r"(?m)^  (?:[0-9a-f]{6}-){4}[0-9a-f]{6}$", shown)) == 10
     assert installation.ask_rows("users", "admin", "user", "list")[0]["has_second_factor"] is True
     assert "is off" in run(installation, "totp", "anna", "--off")
     assert "no second factor" in run(installation, "totp", "anna", "--off")

@@ -6,8 +6,8 @@ import pytest
 
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.operators import SYSTEM, OperatorRole
-from wanesync.ops.access.second_factor import prepare_factor, turn_off_factor, turn_on_factor
-from wanesync.ops.access.users import add_user
+from wanesync.ops.access.second_factor import Confirmation, prepare_factor, turn_off_factor, turn_on_factor
+from wanesync.ops.access.users import add_user, change_password
 from wanesync.store import Store
 from wanesync.store.tables.audit import AuditFilter
 
@@ -16,8 +16,8 @@ def test_it_is_prepared_turned_on_and_off(store: Store) -> None:
     add_user(store, SYSTEM, "anna", OperatorRole.VIEWER, "hash")
     assert prepare_factor(store, "anna", "ONE") == prepare_factor(store, "anna", "TWO") == "ONE"
     with pytest.raises(ConfigError, match="code is wrong"):
-        turn_on_factor(store, SYSTEM, "anna", lambda _secret: 0, ["r"])
-    turn_on_factor(store, SYSTEM, "anna", lambda secret: 7 if secret == "ONE" else 0, ["r"])
+        turn_on_factor(store, SYSTEM, "anna", Confirmation(lambda _secret: 0))
+    turn_on_factor(store, SYSTEM, "anna", Confirmation(lambda secret: 7 if secret == "ONE" else 0, ["r"]))
     with store.reading() as tx:
         secrets, user = tx.admin_users.secrets("anna"), tx.admin_users.get("anna")
     assert secrets is not None
@@ -36,3 +36,14 @@ def test_it_is_prepared_turned_on_and_off(store: Store) -> None:
 def test_of_a_user_alone(store: Store) -> None:
     with pytest.raises(NotFound):
         turn_off_factor(store, SYSTEM, "nobody")
+
+
+def test_a_new_password_leaves_the_factor_on(store: Store) -> None:
+    add_user(store, SYSTEM, "anna", OperatorRole.VIEWER, "hash")
+    prepare_factor(store, "anna", "ONE")
+    turn_on_factor(store, SYSTEM, "anna", Confirmation(lambda _secret: 7))
+    change_password(store, SYSTEM, "anna", "other")
+    with store.reading() as tx:
+        secrets = tx.admin_users.secrets("anna")
+    assert secrets is not None
+    assert (secrets.password, secrets.totp) == ("other", "ONE")

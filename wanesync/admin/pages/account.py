@@ -55,7 +55,9 @@ def prepare_factor(request: Request, services: Services, visitor: Mine) -> Respo
 def turn_on(request: Request, services: Services, visitor: Mine, code: Text = "") -> Response:
     """Turn the second factor on by a first code, and show the recovery codes, this once."""
     try:
-        codes = second_factor.confirm(services.store, visitor.operator, visitor.name, code)
+        codes = second_factor.confirm(
+            services.store, visitor.operator, visitor.name, code, keep_session=visitor.session_id
+        )
     except ConfigError as error:
         prepared = second_factor.prepare(services.store, visitor.name)
         return _show(request, services, visitor, prepared=prepared, problem=_describe(error))
@@ -69,7 +71,7 @@ def turn_off(request: Request, services: Services, visitor: Mine, current: Text 
         prove_password(services, visitor.name, current, find_address(services, request))
     except NotSignedIn as error:
         return _show(request, services, visitor, problem=_describe(error))
-    turn_off_factor(services.store, visitor.operator, visitor.name)
+    turn_off_factor(services.store, visitor.operator, visitor.name, keep_session=visitor.session_id)
     return RedirectResponse("/account?saved=second-factor", 303)
 
 

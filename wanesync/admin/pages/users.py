@@ -13,7 +13,7 @@ from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError
 from wanesync.core.operators import OperatorRole
-from wanesync.ops.access.logins import make_password_link
+from wanesync.ops.access.logins import end_sessions, make_password_link
 from wanesync.ops.access.second_factor import turn_off_factor
 from wanesync.ops.access.users import add_user, change_role, list_users, remove_user
 
@@ -63,6 +63,13 @@ def set_role(
 def forget_factor(services: Services, visitor: Admin, name: Name) -> Response:
     """Turn off the second factor of a user whose phone is lost."""
     turn_off_factor(services.store, visitor.operator, name)
+    return RedirectResponse("/users", 303)
+
+
+@router.post("/sessions/end")
+def end_all(services: Services, visitor: Admin, name: Name) -> Response:
+    """End every session of a user."""
+    end_sessions(services.store, visitor.operator, name)
     return RedirectResponse("/users", 303)
 
 

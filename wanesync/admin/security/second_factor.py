@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from wanesync.admin.security import totp
 from wanesync.core.operators import Operator
-from wanesync.ops.access.second_factor import prepare_factor, turn_on_factor
+from wanesync.ops.access.second_factor import Confirmation, prepare_factor, turn_on_factor
 from wanesync.store.database import Store
 
 
@@ -24,12 +24,13 @@ def prepare(store: Store, name: str) -> Prepared:
     return Prepared(secret, totp.make_address(secret, name))
 
 
-def confirm(store: Store, operator: Operator, name: str, code: str) -> list[str]:
+def confirm(store: Store, operator: Operator, name: str, code: str, *, keep_session: str = "") -> list[str]:
     """Turn the second factor on by a first code; return the recovery codes, which are shown this once.
 
     Raises NotFound; raises ConfigError for a wrong code.
     """
     codes = totp.make_recovery_codes()
     hashes = [totp.hash_code(one) for one in codes]
-    turn_on_factor(store, operator, name, lambda secret: totp.find_step(secret, code, store.now_ms(), 0), hashes)
+    confirmation = Confirmation(lambda secret: totp.find_step(secret, code, store.now_ms(), 0), hashes, keep_session)
+    turn_on_factor(store, operator, name, confirmation)
     return codes

@@ -89,6 +89,20 @@ def end_session(store: Store, operator: Operator, session_id: str) -> None:
     store.run(end)
 
 
+def end_sessions(store: Store, operator: Operator, name: str) -> int:
+    """End every session of a user; return how many there were. Raises NotFound."""
+
+    def end(tx: Tx) -> int:
+        if tx.admin_users.get(name) is None:
+            raise NotFound(f"there is no user {name}: wanesync admin user list")
+        ended = len(tx.admin_sessions.of(name))
+        tx.admin_sessions.drop_of(name)
+        tx.audit.add(operator, "session.end_all", name, {"sessions": ended}, None)
+        return ended
+
+    return store.run(end)
+
+
 def make_setup_link(store: Store) -> str:
     """Return the secret of a link that makes the first user, in place of an earlier one; "" if there is a user."""
     secret = make_secret()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.operators import Operator
@@ -31,29 +31,42 @@ def prepare_factor(store: Store, name: str, secret: str) -> str:
     return store.run(prepare)
 
 
-def turn_on_factor(store: Store, operator: Operator, name: str, find_step: FindStep, recovery: Sequence[str]) -> None:
-    """Turn the second factor on by a code of the prepared secret.
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What turns a second factor on. ``find_step``: checks the code that was typed; ``recovery``: hashes of codes that
+    work once; ``keep_session``: the one session of the user that does not end, "" for none.
+    """
 
-    ``recovery``: hashes of codes that work once. Raises NotFound; raises ConfigError for a wrong code.
+    find_step: FindStep
+    recovery: Sequence[str] = ()
+    keep_session: str = ""
+
+
+def turn_on_factor(store: Store, operator: Operator, name: str, confirmation: Confirmation) -> None:
+    """Turn the second factor on by a code of the prepared secret, and end the other sessions.
+
+    Raises NotFound; raises ConfigError for a wrong code.
     """
 
     def turn_on(tx: Tx) -> None:
         secrets = _need(tx, name)
-        step = find_step(secrets.new_totp) if secrets.new_totp else 0
+        step = confirmation.find_step(secrets.new_totp) if secrets.new_totp else 0
         if not step:
             raise ConfigError(["this code is wrong: take the one that the app shows now, and check the phone's clock"])
         tx.admin_users.set_secrets(
-            name, replace(secrets, totp=secrets.new_totp, new_totp="", totp_step=step, recovery=tuple(recovery))
+            name,
+            replace(secrets, totp=secrets.new_totp, new_totp="", totp_step=step, recovery=tuple(confirmation.recovery)),
         )
+        tx.admin_sessions.drop_of(name, but=confirmation.keep_session)
         tx.audit.add(operator, "user.second_factor_on", name)
 
     store.run(turn_on)
 
 
-def turn_off_factor(store: Store, operator: Operator, name: str) -> bool:
-    """Turn the second factor off, and forget a secret that is not confirmed; False where there was none.
+def turn_off_factor(store: Store, operator: Operator, name: str, *, keep_session: str = "") -> bool:
+    """Turn the second factor off, forget a secret that is not confirmed, end all sessions but one.
 
-    Raises NotFound.
+    Returns False where there was none. Raises NotFound.
     """
 
     def turn_off(tx: Tx) -> bool:
@@ -61,6 +74,7 @@ def turn_off_factor(store: Store, operator: Operator, name: str) -> bool:
         if not (secrets.totp or secrets.new_totp):
             return False
         tx.admin_users.set_secrets(name, replace(secrets, totp="", new_totp="", totp_step=0, recovery=()))
+        tx.admin_sessions.drop_of(name, but=keep_session)
         tx.audit.add(operator, "user.second_factor_off", name)
         return True
 
