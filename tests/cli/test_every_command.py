@@ -97,6 +97,14 @@ LISTS: dict[str, tuple[str, ...]] = {
     "diff": ("diff", "--show-values"),
     "diff --json": ("diff", "--show-values", "--json"),
     "reconcile --dry-run": ("reconcile", "--dry-run", "--show-values"),
+    "runs start": ("runs", "start"),
+    "runs list": ("runs", "list"),
+    "runs show": ("runs", "show", SHORT),
+    "runs approve": ("runs", "approve", SHORT),
+    "runs apply": ("runs", "apply", SHORT),
+    "runs work": ("runs", "work", SHORT),
+    "runs cancel": ("runs", "cancel", SHORT),
+    "runs discard": ("runs", "discard", SHORT),
     "catch-up": ("catch-up",),
     "doctor": ("doctor",),
     "doctor --json": ("doctor", "--json"),
@@ -111,6 +119,9 @@ LISTS: dict[str, tuple[str, ...]] = {
 }
 REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list",
            "keys rotate", "keys remove", "keys bus", "db roles", "unlink"}  # fmt: skip
+OF_NO_RUN = {"runs show", "runs approve", "runs apply", "runs work", "runs cancel", "runs discard"}
+"""Commands about a run that there is not."""
+REFUSED |= OF_NO_RUN
 OF_THE_BROKER = {"broker-config", "broker status", "broker rotate", "broker revoke"}
 """Commands that read no configuration of wanesync."""
 REFUSED |= OF_THE_BROKER

@@ -21,7 +21,7 @@ import structlog
 
 from wanesync import log as logs
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
-from wanesync.core.errors import CallError, ConfigError, GuardError, WanesyncError
+from wanesync.core.errors import CallError, ConfigError, GuardError, NotFound, WanesyncError
 from wanesync.core.operators import Operator, Via
 from wanesync.core.reconcile_runs import WORKING, Run, RunFacts, RunState
 from wanesync.ops.reconcile_runs import stop_state
@@ -125,11 +125,13 @@ class RunProgress:
 
 
 def claim_run(store: Store, run_id: str) -> Run:
-    """Take up a run that waits for a process. Raises GuardError where it does not wait."""
+    """Take up a run that waits for a process. Raises NotFound, and GuardError where it does not wait."""
 
     def claim(tx: Tx) -> Run:
         run = tx.reconcile_runs.get(run_id)
-        if run is None or run.state not in WORKING:
+        if run is None:
+            raise NotFound("there is no such run: wanesync runs list shows them")
+        if run.state not in WORKING:
             raise GuardError("this run does not wait for a process: start one with wanesync runs start")
         state = WORKING[run.state]
         process = f"runs {os.getpid()} {tx.now_ms}"
