@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 BURST_KEYS = (
     "drained_s bound_s p50_s p95_s p99_s max_s share_within_30_s windows_over_limit rate_limited utilisation "
-    "purchases_p99_s customers_p99_s webhook_p99_s worker_cpu_ms_per_contact"
+    "purchases_p99_s customers_p99_s webhook_p99_s worker_cpu_ms_per_contact "
+    "database_bytes_per_contact pickup_p95_ms"
 ).split()
 
 

@@ -123,6 +123,9 @@ def load_migrations(dialect: Dialect) -> tuple[Migration, ...]:
         schema = _COMMENT.sub("", text)
         if dialect is Dialect.POSTGRES:
             schema = re.sub(r"\bTEXT\b", 'TEXT COLLATE "C"', re.sub(r"\bBLOB\b", "BYTEA", schema))
+        else:
+            # Storage parameters are Postgres's.
+            schema = re.sub(r"ALTER TABLE \w+ SET \([^)]*\);", "", schema)
         migrations.append(Migration(int(head[1]), head[2].strip(), tuple(_split_statements(schema, dialect))))
     return tuple(sorted(migrations, key=lambda migration: migration.number))
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from wanesync.bench.burst.database_cost import read_database_cost, read_pickup
 from wanesync.bench.burst.load import BUYERS, Arrivals, Load
 from wanesync.bench.burst.results import JournalObserver, Span, count_wrong, wait_until_idle
 from wanesync.bench.environment import OWN_POSTGRES, Limits, Running, build_sandbox, run_everything
 from wanesync.bench.figures import describe_machine, percentile, percentiles
+from wanesync.config.model import load as load_config
 from wanesync.core.errors import ConfigError, WanesyncError
 from wanesync.core.model import Side
 from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.server import clock_ms
+from wanesync.wiring import open_database
 
 WITHIN_S = 30.0
 """The target for the latency of a contact."""
@@ -185,11 +189,14 @@ def measure_running(running: Running, arrivals: Arrivals, limits: Limits, failur
     load = arrivals.load
     for stand_in in running.sandbox.machines.values():
         stand_in.set_faults(failures.faults)
-    cpu = _CpuUsage(running)
+    cpu, cost = _CpuUsage(running), read_database_cost(running.environment.database)
     run = _Run(running, arrivals, JournalObserver(arrivals, clock_ms()), limits, FailureInjector(failures, running))
     run.carry_out()
     figures = _figures(run) | cpu.figures(load)
     figures |= {"at_rest": wait_until_idle(running, IDLE_S), **count_wrong(arrivals), "extra_records": _extra(run)}
+    figures |= read_database_cost(running.environment.database).figures_since(cost, load.contacts)
+    with closing(open_database(load_config(None, running.environment.env))) as store:
+        figures |= read_pickup(store)
     figures["machine"] = describe_machine(running.environment.database)
     spans = run.observer.spans
     contacts, charges, addresses = spans(arrivals.contacts), spans(arrivals.charges), spans(arrivals.addresses)
