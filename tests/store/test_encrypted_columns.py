@@ -17,6 +17,7 @@ TEXTS = {
     "events": {"key", "side", "kind", "record_id", "request_key", "source"},
     "rejected": {"id", "side", "reason"},
     "webhook_counts": {"side", "outcome"},
+    "source_counts": {"id", "source"},
     "jobs": {
         "id", "lane", "kind", "key", "state", "token", "owner", "waits_for", "reason", "dead_class", "run_id",
     },
