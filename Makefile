@@ -32,6 +32,7 @@ help:
 	@echo 'make mutants [SEEDS=N]                 how soon the simulator finds each planted defect'
 	@echo 'make chaos KILLS=N [SEED=K] [DATABASE=sqlite|postgres|both]   kill real processes under traffic, and check'
 	@echo 'make bench       the web door, a steady load and the burst on this machine (minutes); more: tests/bench/README.md'
+	@echo 'make screenshots   the pictures of the admin pages in docs/pictures'
 	@echo 'make sbom        the installed parts with their hashes, as CycloneDX: dist/wanesync-sbom.json'
 	@echo 'make audit       bandit, security rules, known vulnerabilities where their service can be reached'
 	@echo 'make lock [UPGRADE=1]   write the two lock files anew, with UPGRADE=1 from the newest releases'
@@ -112,6 +113,11 @@ fmt: $(VENV)/.dev
 	@$(BIN)/ruff check --fix .
 
 # A list of what is installed from requirements.lock, with its hashes, licences and dependencies (CycloneDX 1.6).
+# A test says when a page has changed since its picture was made.
+.PHONY: screenshots
+screenshots: $(VENV)/.dev chromium
+	@$(BIN)/python -m tests.support.screenshots
+
 .PHONY: sbom
 sbom: $(VENV)/.runtime $(AUDIT)/.made
 	@mkdir -p dist

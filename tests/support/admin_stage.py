@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -60,23 +60,31 @@ class AdminStage(Stage):
         """Change a limit as the command does, without the start of a process."""
         self.store.run(lambda tx: set_limit(tx, side, per_s))
 
-    def begin_burst(self, people: int, per_s: float, buried: int = 0) -> None:
+    def begin_burst(self, people: int, per_s: float, buried: int = 0, name: Callable[[int], str] | None = None) -> None:
         """Start doors and workers, and queue the creation of people that takes ``people / per_s`` seconds.
 
-        ``buried``: how many of these jobs are dead letters before a worker sees them.
+        ``buried``: how many of these jobs are dead letters before a worker sees them. ``name``: of each person; without
+        it, some of them are hostile.
         """
         self.limit(Side.STRIPE, per_s)
-        for number, name in enumerate(HOSTILE):
-            values = {"firstname": name, "lastname": name, "company": name}
+        for number, text in enumerate(HOSTILE if name is None else ()):
+            values = {"firstname": text, "lastname": text, "company": text}
             self.edit(Side.HUBSPOT, "create", email=f"hostile{number}@example.com", **values)
         for number in range(people):
-            self.edit(Side.HUBSPOT, "create", email=f"p{number}@example.com", firstname=f"Person {number}", city="Ulm")
+            first, _, last = (name or "Person {}".format)(number).partition(" ")
+            values = {"firstname": first, "lastname": last, "city": "Ulm"}
+            self.edit(Side.HUBSPOT, "create", email=f"p{number}@example.com", **values)
         self.reconcile()
         self.store.run(lambda tx: _bury(tx, buried))
         serving, workers = self.start("serve"), [self.start("worker") for _ in range(WORKERS)]
         self.serve(serving)
         for worker in workers:
             worker.first_line()
+
+    def is_linked(self, email: str) -> bool:
+        """Whether a contact's link is stored."""
+        contact_id = self.contact(email)["id"]
+        return bool(self.store.read(lambda tx: tx.links.of_ids([contact_id], [])))
 
     def make_conflict(self, email: str, field: str, kept: str) -> str:
         """Keep a value of Stripe that lost, for a person who is linked; the id of the contact."""

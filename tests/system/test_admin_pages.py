@@ -80,7 +80,7 @@ def count_at(stage: AdminStage, at_s: float) -> int:
 
 def test_a_conflict_is_settled_in_the_page(stage: AdminStage, admin: Visit) -> None:
     email = "p0@example.com"
-    stage.until(lambda: stage.customer(email), "the person is linked")
+    stage.until(lambda: stage.is_linked(email), "the person is linked")
     contact_id = stage.make_conflict(email, "city", "Bonn")
     admin.go(f"/people/{contact_id}")
     admin.page.get_by_role("link", name="Settle the conflict").click()
@@ -96,6 +96,7 @@ def test_a_conflict_is_settled_in_the_page(stage: AdminStage, admin: Visit) -> N
 
 def test_each_page_is_well_on_desktop_and_phone_in_light_and_dark(stage: AdminStage, admin: Visit) -> None:
     assert not stage.at_rest(), "the burst runs"
+    stage.until(lambda: stage.is_linked("p1@example.com"), "the person is linked")
     person = f"/people/{stage.make_conflict('p1@example.com', 'city', 'Bonn')}"
     paths = list_pages(admin)
     assert {part for path in paths for part in path.split("/")[1:2]} >= AREAS
