@@ -117,6 +117,27 @@ def test_a_creation_and_the_rest_of_the_journal(store: Store) -> None:
 
     store.run(live)
     texts = {(entry.what, entry.text, entry.record_id) for entry in read(store)}
-    assert (What.WRITE, "creation: no answer yet", "cus_1") in texts
+    assert (What.WRITE, "creation: done", "cus_1") in texts
     assert (What.JOURNAL, "updated", "cus_1") in texts
     assert (What.JOURNAL, "conflict: policy", "cus_1") in texts
+
+
+def test_the_webhook_of_a_creation_names_it_and_one_of_our_app_is_ours(store: Store) -> None:
+    made = replace(write("w5", STRIPE, "", "Ulm"), kind=WriteKind.CREATE)
+
+    def live(tx: Tx) -> None:
+        tx.pending_writes.put(made)
+        tx.pending_writes.mark_sent("w5")
+        tx.pending_writes.record_result("w5", WriteResult.MATCHED)
+        tx.events.put_many(
+            [
+                Event("e5", STRIPE, "created", "cus_1", tx.now_ms, {"city": "Ulm"}, request_key="key-w5"),
+                Event("e6", HUBSPOT, "updated", "1", tx.now_ms, source="own"),
+            ]
+        )
+
+    store.run(live)
+    of = {entry.id: entry for entry in read(store)}
+    assert (of["e5"].cause, of["w5"].effects) == ("w5", ("e5",))
+    assert of["w5"].text == "creation: its answer was lost; the record was found by our id"
+    assert of["e6"].text == "updated: our own write, of a property without a field"

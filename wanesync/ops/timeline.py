@@ -34,6 +34,10 @@ RESULTS: Mapping[WriteResult | None, str] = {
 """What became of a write, for people."""
 
 
+OWN_SOURCE = "own"
+"""The source of a HubSpot change that our own app made (``adapters.hubspot.webhooks``)."""
+
+
 class What(StrEnum):
     """The kind of an entry."""
 
@@ -69,16 +73,20 @@ class TimelineEntry:
 
 def read_timeline(tx: Tx, refs: Collection[RecordRef], ids: Collection[str], limit: int) -> list[TimelineEntry]:
     """Return what happened to some records, oldest first: the newest ``limit`` things. ``ids``: of journal entries."""
-    writes = _read_writes(tx, refs)
     journal = tx.journal.of([*ids], limit)
     stands = {str(row.data.get("write")): row for row in journal if row.kind in WRITTEN}
+    # A creation does not name what it made; the journal does.
+    writes = [
+        replace(write, target_id=stands[write.id].record_id) if not write.target_id and write.id in stands else write
+        for write in _read_writes(tx, refs)
+    ]
     events = _read_events(tx, refs, limit)
     entries = [_show_event(event, writes) for event in events]
     effects: dict[str, list[str]] = {}
     for entry in entries:
         if entry.cause:
             effects.setdefault(entry.cause, []).append(entry.id)
-    entries += [_show_write(write, stands.get(write.id), effects.get(write.id, ())) for write in writes]
+    entries += [_show_write(write, effects.get(write.id, ()), is_noted=write.id in stands) for write in writes]
     known = {write.id for write in writes}
     entries += [_show_row(row) for row in journal if row.kind not in WRITTEN or str(row.data.get("write")) not in known]
     return sorted(entries, key=lambda entry: (entry.at_ms, entry.what is not What.WRITE))[-limit:]
@@ -86,7 +94,7 @@ def read_timeline(tx: Tx, refs: Collection[RecordRef], ids: Collection[str], lim
 
 def _read_writes(tx: Tx, refs: Collection[RecordRef]) -> list[PendingWrite]:
     """Return the writes to these records, and the creations from them, the oldest first."""
-    found = {write.id: write for write in tx.pending_writes.creates_of(refs) if write.sent_ms}
+    found = {write.id: write for write in tx.pending_writes.creations_from(refs) if write.sent_ms}
     for side in Side:
         ids = sorted(record_id for at, record_id in refs if at is side)
         for sent in tx.pending_writes.recent(side, ids, 0).values():
@@ -120,24 +128,26 @@ def _show_event(event: Event, writes: Sequence[PendingWrite]) -> TimelineEntry:
 
 
 def _name_author(event: Event) -> str:
+    if event.source == OWN_SOURCE:
+        return "our own write, of a property without a field"
     if event.side is Side.HUBSPOT and event.source:
         named = show_source(event.source)
         return named if event.source.startswith(USER_SOURCE) else f"a program ({named})"
     return "a person or another program"
 
 
-def _show_write(write: PendingWrite, answered: JournalRow | None, effects: Sequence[str]) -> TimelineEntry:
+def _show_write(write: PendingWrite, effects: Sequence[str], *, is_noted: bool) -> TimelineEntry:
+    """Return a write. ``is_noted``: the journal names it, so its answer came."""
     changes = {name: (one.before, one.after) for name, one in sorted(write.changes.items()) if one.before != one.after}
     kind = "creation" if write.kind is WriteKind.CREATE else "update"
-    target = write.target_id or (answered.record_id if answered else "")
     data: dict[str, JSON] = {"write": write.id, "source": write.source_id, "result": str(write.result or "")}
     return TimelineEntry(
         id=write.id,
         at_ms=write.sent_ms,
         what=What.WRITE,
         side=write.side,
-        record_id=target,
-        text=f"{kind}: {RESULTS[write.result]}",
+        record_id=write.target_id,
+        text=f"{kind}: {RESULTS[WriteResult.OK if is_noted else write.result]}",
         fields=changes,
         effects=tuple(effects),
         data=data,

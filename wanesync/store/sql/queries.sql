@@ -669,6 +669,11 @@ SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, li
     landed_ms
 FROM pending_writes WHERE kind = 'create' AND side = :side AND source_id IN (:ids) AND result IN ('', 'lost') ORDER BY id;
 
+-- name: creations_from
+SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
+    landed_ms
+FROM pending_writes WHERE kind = 'create' AND side = :side AND source_id IN (:ids) ORDER BY id;
+
 -- name: open_write_ids
 SELECT id FROM pending_writes WHERE id IN (:ids) AND result = '';
 

@@ -132,11 +132,18 @@ class PendingWrites(Table):
 
     def creates_of(self, refs: Collection[tuple[Side, str]]) -> list[PendingWrite]:
         """Creations from these records whose result is unknown or lost."""
+        return self._creations("creates_of", refs)
+
+    def creations_from(self, refs: Collection[tuple[Side, str]]) -> list[PendingWrite]:
+        """Creations from these records, whatever their result."""
+        return self._creations("creations_from", refs)
+
+    def _creations(self, query: str, refs: Collection[tuple[Side, str]]) -> list[PendingWrite]:
         found: list[PendingWrite] = []
         for side in Side:
             ids = sorted(record_id for at, record_id in refs if at is side.other)
             if ids:
-                found += [self._write(row) for row in self._session.rows("creates_of", side=side, ids=ids)]
+                found += [self._write(row) for row in self._session.rows(query, side=side, ids=ids)]
         return found
 
     def open_ids(self, write_ids: Collection[str]) -> set[str]:
