@@ -112,12 +112,12 @@ fmt: $(VENV)/.dev
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-# A list of what is installed from requirements.lock, with its hashes, licences and dependencies (CycloneDX 1.6).
 # A test says when a page has changed since its picture was made.
 .PHONY: screenshots
 screenshots: $(VENV)/.dev chromium
 	@$(BIN)/python -m tests.support.screenshots
 
+# A list of what is installed from requirements.lock, with its hashes, licences and dependencies (CycloneDX 1.6).
 .PHONY: sbom
 sbom: $(VENV)/.runtime $(AUDIT)/.made
 	@mkdir -p dist

@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,11 +142,15 @@ def _line(at_ms: int, number: int) -> LogLine:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page took: milliseconds of each request, and the bytes of its HTML as they are sent."""
+    """What a page took: milliseconds of each request, the bytes of its HTML as they are sent.
+
+    ``cpu_ms``: of the service and for each request, which other programs on the machine change little.
+    """
 
     path: str
     took_ms: Sequence[float]
     size: int
+    cpu_ms: float
 
     @property
     def p95_ms(self) -> float:
@@ -156,13 +160,15 @@ class Page:
     def __str__(self) -> str:
         median = statistics.median(self.took_ms)
         path = self.path if len(self.path) < 60 else f"{self.path[:57]}..."
-        return f"{path:60} p50 {median:7.1f} ms  p95 {self.p95_ms:7.1f} ms  {self.size / 1000:7.1f} KB"
+        took = f"p50 {median:7.1f} ms  p95 {self.p95_ms:7.1f} ms  CPU {self.cpu_ms:6.1f} ms"
+        return f"{path:60} {took}  {self.size / 1000:7.1f} KB"
 
 
 class Caller:
     """A browser that is signed in, without its window."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, read_cpu_s: Callable[[], float]) -> None:
+        self._read_cpu_s = read_cpu_s
         self._client = httpx2.Client(base_url=url, headers={"Accept-Encoding": "gzip"}, timeout=120)
         form = {"name": "admin1", "password": PASSWORD, "code": ""}
         answer = self._client.post("/login", data=form, headers={"Origin": url, "Sec-Fetch-Site": "same-origin"})
@@ -180,8 +186,9 @@ class Caller:
 
     def measure(self, path: str, rounds: int) -> Page | None:
         """Ask a page several times; the first one, which loads its template, is not counted. None if it fails."""
-        took_ms, size = [], 0
-        for _ in range(rounds + 1):
+        took_ms, size, cpu_s = [], 0, 0.0
+        for number in range(rounds + 1):
+            cpu_s = self._read_cpu_s() if number == 1 else cpu_s
             began_s = time.perf_counter()
             answer = self._client.get(path)
             took_ms.append((time.perf_counter() - began_s) * 1000)
@@ -189,7 +196,7 @@ class Caller:
                 sys.stderr.write(f"{path} is answered with {answer.status_code}\n")
                 return None
             size = answer.num_bytes_downloaded
-        return Page(path, took_ms[1:], size)
+        return Page(path, took_ms[1:], size, (self._read_cpu_s() - cpu_s) * 1000 / rounds)
 
     def measure_first_load(self, path: str) -> int:
         """Return the bytes of a page and of everything it loads at once, as they are sent."""
@@ -215,7 +222,8 @@ def run_admin(url: str, key: str, folder: Path) -> Iterator[Caller]:
     program = Program(config, ("admin",), clean_environment())
     try:
         line = program.first_line()
-        with closing(Caller(next(word for word in line.split() if word.startswith("http")))) as caller:
+        url = next(word for word in line.split() if word.startswith("http"))
+        with closing(Caller(url, program.cpu_s)) as caller:
             yield caller
     finally:
         program.signal(signal.SIGTERM)
@@ -269,7 +277,12 @@ def main() -> int:
             lines.append(f"first load: {loads[heaviest] / 1000:.1f} KB at most ({heaviest})\n")
             sys.stdout.write("\n".join(lines) + "\n")
             kept[name] = {
-                page.path: {"p95_ms": round(page.p95_ms, 1), "first_load": loads[page.path]} for page in pages
+                page.path: {
+                    "p95_ms": round(page.p95_ms, 1),
+                    "cpu_ms": round(page.cpu_ms, 1),
+                    "first_load": loads[page.path],
+                }
+                for page in pages
             }
             worst += sum(page.p95_ms > MAX_P95_MS or loads[page.path] > MAX_FIRST_LOAD for page in pages)
     if options.json:
