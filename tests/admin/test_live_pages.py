@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.support.admin import PASSWORD, AdminSite
 from tests.support.browser import PHONE, Visit, open_browser
@@ -35,8 +35,14 @@ def fill(admin: AdminSite) -> Store:
     return admin.store
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as opened:
+        yield opened
+
+
 @pytest.fixture
-def visit(admin: AdminSite, filled: Store) -> Iterator[Visit]:
+def visit(admin: AdminSite, filled: Store, browser: Browser) -> Iterator[Visit]:
     """An admin in a browser, before the service on a free port."""
     admin.add_user("ada", OperatorRole.ADMIN)
     listener = Listener(
@@ -44,14 +50,14 @@ def visit(admin: AdminSite, filled: Store) -> Iterator[Visit]:
     )
     listener.start()
     try:
-        with open_browser() as browser:
-            made = Visit(browser, listener.url)
-            made.go("/login")
-            made.page.get_by_label("Name").fill("ada")
-            made.page.get_by_label("Password", exact=True).fill(PASSWORD)
-            with made.page.expect_navigation():
-                made.page.keyboard.press("Enter")
-            yield made
+        made = Visit(browser, listener.url)
+        made.go("/login")
+        made.page.get_by_label("Name").fill("ada")
+        made.page.get_by_label("Password", exact=True).fill(PASSWORD)
+        with made.page.expect_navigation():
+            made.page.keyboard.press("Enter")
+        yield made
+        made.close()
     finally:
         listener.stop()
 

@@ -325,7 +325,7 @@ def _chart_requests(reader: _Reader) -> Chart:
         lines.append(Line(side, NAMES[side], used))
         if str(side) in limits:
             effective = limits[str(side)][1]
-            lines.append(Line(f"{side}_limit", f"{NAMES[side]} limit", [effective] * steps, is_bound=True))
+            lines.append(Line(f"{side}_limit", f"{NAMES[side]} limit now", [effective] * steps, is_bound=True))
     totals = reader.total(Figure.VENDOR_REQUESTS, "result")
     summary = f"{sum(totals.values()):,} requests, {totals.get(RequestResult.RATE_LIMITED, 0):,} answered with 429"
     return Chart("requests", "Requests against the limit", "a second", lines, summary)
