@@ -411,7 +411,7 @@ def test_a_guard_stops_a_reconcile_that_would_overwrite_too_many(tmp_path: Path)
 
 def test_up_does_everything_by_itself(database_url: str, tmp_path: Path) -> None:
     options = Options(tier="professional", stripe_limit=1000, hubspot_limit=1000)
-    with Stage(database_url, tmp_path, options) as stage:
+    with Stage(database_url, tmp_path, options, "[admin]\nport = 0\n") as stage:
         old = stage.edit(Side.STRIPE, "create", email="Old@example.com", name="Old Hand")
         stage.edit(Side.HUBSPOT, "create", email="old@example.com", city="Lyon")
         program = stage.start("up")
@@ -421,4 +421,7 @@ def test_up_does_everything_by_itself(database_url: str, tmp_path: Path) -> None
         stage.until(lambda: stage.writes(Side.HUBSPOT, "note.created"), "a purchase becomes a note")
         assert len(stage.sandbox.records(Side.STRIPE)) == len(stage.sandbox.records(Side.HUBSPOT)) == 1
         assert stage.run("status", "--check").returncode == 0
+        # The admin page runs in it, too, and prints its address in any order with the rest.
+        while "wanesync admin is at http://127.0.0.1:" not in program.first_line():
+            pass
         assert program.stop() == 0

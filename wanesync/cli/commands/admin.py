@@ -91,11 +91,15 @@ def run_admin_beside(config: Config, store: Store, config_file: Path | None) -> 
     ending = threading.Event()
 
     def serve_until_then() -> None:
-        try:
-            with run_admin(config, store, config_file):
-                ending.wait()
-        except (ConfigError, DatabaseUnavailable) as error:
-            print_line(f"the admin service does not run: {error}", error=True)
+        while not ending.is_set():
+            try:
+                with run_admin(config, store, config_file) as server:
+                    _wait(server, ending)
+            except DatabaseUnavailable:
+                ending.wait(RETRY_S)
+            except ConfigError as error:
+                print_line(f"the admin service does not run: {error}", error=True)
+                return
 
     thread = threading.Thread(target=serve_until_then, name="admin")
     thread.start()
