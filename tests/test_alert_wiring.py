@@ -66,6 +66,7 @@ def test_a_process_evaluates_calls_the_heartbeat_and_stops(tmp_path: Path, opene
         task = build_alert_task(config, opened, threading.Event())
         # The first listing is missing, which is a warning.
         done = task.evaluate_once()
+        task.show_life()
         assert done is not None
         assert [notice.code for notice in done.notices] == ["first_listing_missing"]
         assert [asked.path for asked in server.asked] == ["/ping"]

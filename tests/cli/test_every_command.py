@@ -23,6 +23,8 @@ from tests.support.core_builders import contact, customer, link
 from tests.support.run_main import TERMINAL_CODES, Ended, closed_pipe, full_disk, run_main
 from tests.support.stage import Stage
 from wanesync.cli.command_table import COMMANDS, load
+from wanesync.core.alarms import Level
+from wanesync.core.alerts import AlertState, Notice, NoticeKind
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
@@ -51,6 +53,8 @@ LISTS: dict[str, tuple[str, ...]] = {
     "alerts list": ("alerts", "list", "--all"),
     "alerts list --json": ("alerts", "list", "--json"),
     "alerts history": ("alerts", "history"),
+    "alerts history --deliveries": ("alerts", "history", "--deliveries"),
+    "alerts test": ("alerts", "test"),
     "alerts silence": ("alerts", "silence", "--subject", SHORT, "--reason", SHORT),
     "logs": ("logs", "--show-values"),
     "logs --json": ("logs", "--json", "--show-values"),
@@ -122,10 +126,11 @@ REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot
 OF_NO_RUN = {"runs show", "runs approve", "runs apply", "runs work", "runs cancel", "runs discard"}
 """Commands about a run that there is not."""
 REFUSED |= OF_NO_RUN
+           "keys rotate", "keys remove", "keys bus", "db roles", "unlink", "alerts test"}  # fmt: skip
 OF_THE_BROKER = {"broker-config", "broker status", "broker rotate", "broker revoke"}
 """Commands that read no configuration of wanesync."""
 REFUSED |= OF_THE_BROKER
-"""Commands that need what is not here (public address, key file, Postgres, broker): one line, exit code 2."""
+"""Commands that need what is not here (public address, key file, Postgres, broker, recipients): one line, code 2."""
 WITHOUT_CONFIGURATION = {
     "--version": ("--version",),
     "--help": ("--help",),
@@ -181,6 +186,10 @@ def poison(tx: Tx, store: Store, contact_id: str, customer_id: str) -> None:
         tx.jobs.put(JobRequest(Side.STRIPE, JobKind.READ, f"cus_{number}{SHORT}"))
     (job,) = tx.jobs.claim(Side.STRIPE, [JobKind.READ], 1, "owner")
     tx.jobs.mark_dead(job, DeadClass.REFUSED, POISON)
+    raised = AlertState("batch_failing", SHORT, Level.WARN, 1, Level.WARN, what=POISON, way_out=POISON)
+    tx.alerts.put_state(raised)
+    tx.alerts.add_history(raised, Level.OK)
+    tx.alert_deliveries.add(Notice(NoticeKind.RAISED, Level.WARN, "", SHORT, POISON, POISON), "warn 1", SHORT)
 
 
 def check_harmless(printed: str) -> None:

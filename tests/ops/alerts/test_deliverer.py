@@ -10,7 +10,7 @@ from tests.support.alert_messengers import BOOK, FakeMessenger, deliverer, notic
 from tests.support.store_fixtures import Clock
 from wanesync.core.alerts import GIVE_UP_MS, HOUR_MS, RETRY_S, NoticeKind
 from wanesync.core.errors import DeliveryFailed
-from wanesync.ops.alerts.deliverer import LEASE_MS
+from wanesync.ops.alerts.deliverer import LEASE_MS, YIELD_MS
 from wanesync.store import Store
 from wanesync.store.tables.alerts import DeliveryState
 
@@ -47,13 +47,13 @@ def test_a_dead_slack_loses_nothing_and_does_not_hold_up_the_mail(store: Store, 
     assert messenger.tried == 3, "one attempt shows that Slack does not answer"
     tries = [1]
     for wait_s in [*RETRY_S, RETRY_S[-1]]:
-        clock.advance(wait_s * 1000 - 1)
+        clock.advance(wait_s * 1000 + YIELD_MS - 1)
         assert sends.run_round() == 0
         clock.advance(1)
         tries.append(sends.run_round())
     assert tries == [1] * 9
     messenger.fail = lambda _: None
-    clock.advance(HOUR_MS)
+    clock.advance(HOUR_MS + YIELD_MS)
     sends.run_round()
     assert messenger.sent[2:] == [("slack", "a"), ("slack", "b")], "in their order"
     assert {state for _, state, _, _ in states(store)} == {"sent"}
@@ -92,6 +92,20 @@ def test_two_processes_at_once_send_each_notice_once(store: Store, other_store: 
     assert sorted(messenger.sent) == sorted(("slack", f"{n}") for n in range(10))
 
 
+def test_a_process_without_a_way_out_leaves_the_recipient_to_another(
+    store: Store, other_store: Store, clock: Clock
+) -> None:
+    shut, free = FakeMessenger(refuse("slack", DeliveryFailed("no connection"))), FakeMessenger()
+    inner, outer = deliverer(store, shut, "inner"), deliverer(other_store, free, "outer")
+    queue(store, "a")
+    inner.run_round()
+    clock.advance(RETRY_S[0] * 1000)
+    assert (inner.run_round(), outer.run_round()) == (0, 1)
+    queue(store, "b")
+    assert (inner.run_round(), outer.run_round()) == (0, 1), "also what is new"
+    assert free.sent == [("slack", "a"), ("slack", "b")]
+
+
 @on_sqlite
 def test_a_refused_message_does_not_stop_those_behind_it(store: Store, clock: Clock) -> None:
     queue(store, "bad")
@@ -113,7 +127,7 @@ def test_a_recipient_may_ask_for_a_longer_wait(store: Store, clock: Clock) -> No
     messenger = FakeMessenger(refuse("slack", DeliveryFailed("it answered 429", retry_after_s=120)))
     sends = deliverer(store, messenger)
     sends.run_round()
-    clock.advance(119_999)
+    clock.advance(119_999 + YIELD_MS)
     assert sends.run_round() == 0
     clock.advance(1)
     assert sends.run_round() == 1

@@ -68,35 +68,48 @@ def test_what_one_process_sees_alone_is_reported_until_it_is_mended(watch: Watch
 
 def test_heartbeat_url_is_called_once_a_minute_while_nothing_critical_stands(watch: Watch, clock: Clock) -> None:
     calls: list[int] = []
+    task = make(watch, FakeMessenger(), call=lambda: calls.append(clock.ms))
+    other = make(watch, FakeMessenger(), call=lambda: calls.append(clock.ms))
 
-    def call() -> None:
-        calls.append(clock.ms)
-        if len(calls) == 2:
-            raise DeliveryFailed("it answered 500")
+    def pass_time(rounds: int) -> None:
+        for _ in range(rounds):
+            watch.beat()
+            task.evaluate_once()
+            task.show_life()
+            other.show_life()
+            clock.advance(10_000)
 
-    task = make(watch, FakeMessenger(), call=call)
-    for _ in range(13):
-        watch.beat()
-        task.evaluate_once()
-        clock.advance(10_000)
+    pass_time(13)
     assert [b - a for a, b in pairwise(calls)] == [HEARTBEAT_MS, HEARTBEAT_MS]
     watch.lanes = "stripe"
-    for _ in range(13):
-        watch.beat()
-        task.evaluate_once()
-        clock.advance(10_000)
-    assert len(calls) <= 6, "no worker runs, which is critical after half a minute"
-    with watch.store.reading() as tx:
-        assert tx.alerts.claim().heartbeat_error == ""
+    pass_time(13)
+    assert len(calls) <= 4, "no worker runs, which is critical after half a minute"
 
 
-def test_a_failed_call_is_shown(watch: Watch) -> None:
-    def call() -> None:
+def test_without_an_evaluation_no_process_shows_life(watch: Watch, clock: Clock) -> None:
+    calls: list[int] = []
+    task = make(watch, FakeMessenger(), call=lambda: calls.append(1))
+    task.show_life()
+    task.evaluate_once()
+    clock.advance(HEARTBEAT_MS)
+    task.show_life()
+    assert calls == []
+
+
+def test_a_failed_call_is_shown_and_another_process_calls(watch: Watch, clock: Clock) -> None:
+    calls: list[int] = []
+
+    def fail() -> None:
         raise DeliveryFailed("no connection")
 
-    make(watch, FakeMessenger(), call=call).evaluate_once()
-    with watch.store.reading() as tx:
-        assert tx.alerts.claim().heartbeat_error == "no connection"
+    task = make(watch, FakeMessenger(), call=fail)
+    task.evaluate_once()
+    task.show_life()
+    assert watch.store.read(lambda tx: tx.alerts.claim()).heartbeat_error == "no connection"
+    make(watch, FakeMessenger(), call=lambda: calls.append(1)).show_life()
+    task.show_life()
+    assert calls == [1]
+    assert watch.store.read(lambda tx: tx.alerts.claim()).heartbeat_error == ""
 
 
 class EndAfter(threading.Event):

@@ -8,12 +8,12 @@ their order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from wanesync.core.alerts import GIVE_UP_MS, Message, Notice, find_retry_ms
+from wanesync.core.alerts import GIVE_UP_MS, RETRY_S, Message, Notice, find_retry_ms
 from wanesync.core.errors import DeliveryFailed
 from wanesync.core.recipients import Addressee, Recipient, RecipientBook
 from wanesync.store.tables.alerts import DeliveryState
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LEASE_MS = 90_000
 """How long a delivery is taken: longer than its longest time-out (60 s, of an answer that trickles in)."""
+YIELD_MS = 6_000
+"""How much longer a process leaves a recipient to the others that it did not reach: longer than they look for work
+(``task.DELIVER_S``). A part may have no way out of its network, and another one has."""
 MAX_ROUND = 50
 """Deliveries of one round, after which the process looks whether it is to stop."""
 
@@ -56,10 +59,11 @@ class Deliverer:
     token: str
     book: Callable[[], RecipientBook]
     messenger: Messenger
+    _yielded: dict[str, int] = field(default_factory=dict)
 
     def run_round(self) -> int:
         """Try what is due; the number of attempts. Raises ``DatabaseUnavailable``."""
-        book = {one.place: one.recipient for one in self.book().all}
+        book = self._find_reachable()
         attempts = 0
         while book and attempts < MAX_ROUND:
             found = self.store.run(lambda tx: tx.alert_deliveries.claim_next([*book], self.token, LEASE_MS))
@@ -67,8 +71,19 @@ class Deliverer:
                 break
             attempts += 1
             failure = self._send(book[found.recipient], found.id, found.at_ms, found.notice)
+            if failure is not None and not failure.of_message:
+                wait_ms = find_retry_ms(found.attempts, failure.retry_after_s) + YIELD_MS
+                self._yielded[found.recipient] = self.store.now_ms() + wait_ms
+                del book[found.recipient]
             self.store.run(lambda tx, f=found, e=failure: self._store(tx, f, e))  # type: ignore[misc] # binds the loop's values
         return attempts
+
+    def _find_reachable(self) -> dict[str, Recipient]:
+        """Return the recipients by their places, but for those that this process leaves to the others for now."""
+        now_ms = self.store.now_ms()
+        latest_ms = now_ms + RETRY_S[-1] * 1000 + YIELD_MS
+        self._yielded = {place: at_ms for place, at_ms in self._yielded.items() if now_ms < at_ms <= latest_ms}
+        return {one.place: one.recipient for one in self.book().all if one.place not in self._yielded}
 
     def test(self, notice: Notice, addressees: Sequence[Addressee]) -> list[TestResult]:
         """Send a test to each recipient now, once; it stands in the list of deliveries. Raises DatabaseUnavailable."""

@@ -52,7 +52,7 @@ class AlertTask:
     _queued: threading.Event = field(default_factory=threading.Event)
     _reported_ms: int = 0
     _reported: bool = False
-    _called_ms: int = 0
+    _unreached_ms: int = -(2**62)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
@@ -78,22 +78,21 @@ class AlertTask:
         self._attempt(self.evaluator.release)
 
     def deliver(self) -> None:
-        """Deliver until ``stopping`` is set."""
+        """Deliver, and call ``heartbeat_url``, until ``stopping`` is set."""
         while not self.stopping.is_set():
             self._attempt(self.deliverer.run_round)
+            self._attempt(self.show_life)
             self._queued.wait(DELIVER_S)
             self._queued.clear()
 
     def evaluate_once(self) -> Round | None:
-        """Report what this process alone can see, evaluate if no other process does, and show that it works."""
+        """Report what this process alone can see, and evaluate if no other process does."""
         self._report()
         done = self.evaluator.run_round()
         if done is None:
             return None
         if done.notices:
             self._queued.set()
-        if done.worst < Level.CRITICAL:
-            self._show_life()
         return done
 
     def _report(self) -> None:
@@ -106,17 +105,22 @@ class AlertTask:
             self.store.run(lambda tx: tx.alerts.report(self.evaluator.name, found))
         self._reported = bool(found)
 
-    def _show_life(self) -> None:
-        """Call ``heartbeat_url`` once a minute while nothing critical stands: its silence is an alarm elsewhere."""
+    def show_life(self) -> None:
+        """Call ``heartbeat_url`` once a minute while rules are evaluated and nothing critical stands.
+
+        Its silence is an alarm elsewhere. A process that did not reach it leaves it to the others for a while: a part
+        may have no way out of its network. Raises ``DatabaseUnavailable``.
+        """
         now_ms = self.store.now_ms()
-        if self.call_heartbeat is None or 0 <= now_ms - self._called_ms < HEARTBEAT_MS:
+        if self.call_heartbeat is None or 0 <= now_ms - self._unreached_ms < 2 * HEARTBEAT_MS:
             return
-        self._called_ms = now_ms
+        if not self.store.run(_take_turn):
+            return
         failure = ""
         try:
             self.call_heartbeat()
         except DeliveryFailed as error:
-            failure = str(error)
+            failure, self._unreached_ms = str(error), now_ms
             log.warning("heartbeat_url not reached", reason=failure)
         self.store.run(partial(_store_heartbeat, failure))
 
@@ -129,6 +133,12 @@ class AlertTask:
             # At the end of the program the database is closed while a round may still run.
             if not self.stopping.is_set():
                 log.error("alerts failed in our own code", error=type(error).__name__)
+
+
+def _take_turn(tx: Tx) -> bool:
+    if any(state.level == Level.CRITICAL for state in tx.alerts.states()):
+        return False
+    return tx.alerts.take_heartbeat(HEARTBEAT_MS)
 
 
 def _store_heartbeat(error: str, tx: Tx) -> None:

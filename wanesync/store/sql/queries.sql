@@ -1705,6 +1705,11 @@ UPDATE alert_claim SET evaluated_ms = :now WHERE id = 1 AND owner = :owner AND r
 -- name: put_alert_digest_day
 UPDATE alert_claim SET digest_day = :day WHERE id = 1;
 
+-- One process calls at a time; where the rules are not evaluated any more, none does.
+-- name: take_alert_heartbeat
+UPDATE alert_claim SET heartbeat_ms = :now WHERE id = 1 AND evaluated_ms > :fresh_ms
+AND (heartbeat_ms <= :before_ms OR heartbeat_ms > :ahead_ms) RETURNING id;
+
 -- name: put_alert_heartbeat
 UPDATE alert_claim SET heartbeat_ms = :at_ms, heartbeat_error = :error WHERE id = 1;
 

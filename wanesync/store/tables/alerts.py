@@ -144,9 +144,17 @@ class Alerts(Table):
         """Stores the day of the newest digest."""
         self._session.rows("put_alert_digest_day", day=day)
 
+    def take_heartbeat(self, every_ms: int) -> bool:
+        """Takes the turn to call ``heartbeat_url``; False if it was called lately, or no process evaluates."""
+        now_ms = self._session.now_ms
+        values: dict[str, Value] = {"fresh_ms": now_ms - every_ms, "before_ms": now_ms - every_ms, "now": now_ms}
+        row = self._session.row("take_alert_heartbeat", ahead_ms=now_ms + CLOCK_TOLERANCE_MS, **values)
+        return row is not None
+
     def put_heartbeat(self, error: str) -> None:
-        """Stores that the address of ``heartbeat_url`` was called now, or why that failed."""
-        self._session.rows("put_alert_heartbeat", at_ms=self._session.now_ms, error=bound(error))
+        """Stores how the call went; after a failure the turn is the next process's."""
+        at_ms = 0 if error else self._session.now_ms
+        self._session.rows("put_alert_heartbeat", at_ms=at_ms, error=bound(error))
 
     # -- states and history
 
