@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from tests.support.core_builders import FIELDS
 from tests.support.reconcile_harness import Sides, make_reconcile, make_runtime
 from wanesync.core.diff.difference import DifferenceClass
-from wanesync.core.errors import CallError, ConfigError, Failure, GuardError
+from wanesync.core.errors import CallError, ConfigError, Failure, GuardError, OutputFailed
 from wanesync.core.model import Side
 from wanesync.core.operators import Operator, Via
 from wanesync.core.reconcile_runs import Approvals, Run, RunOptions, RunState
@@ -193,3 +194,13 @@ def test_a_plan_that_is_too_large_is_for_the_command_line(
     run_id = start_run(store, ADA, RunOptions())
     with pytest.raises(GuardError, match="--plan-out"):
         carry_out(store, claim_run(store, run_id), opener)
+
+
+def test_without_a_place_for_temporary_files_it_says_what_to_do(
+    store: Store, opener: reconcile_work.OpenSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    run_id = start_run(store, ADA, RunOptions())
+    with pytest.raises(OutputFailed, match="TMPDIR"):
+        carry_out(store, claim_run(store, run_id), opener)
+    assert "TMPDIR" in read_run(store, run_id).facts.problem

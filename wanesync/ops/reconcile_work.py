@@ -21,7 +21,7 @@ import structlog
 
 from wanesync import log as logs
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass
-from wanesync.core.errors import CallError, ConfigError, GuardError, NotFound, WanesyncError
+from wanesync.core.errors import CallError, ConfigError, GuardError, NotFound, OutputFailed, WanesyncError
 from wanesync.core.operators import Operator, Via
 from wanesync.core.reconcile_runs import WORKING, Run, RunFacts, RunState
 from wanesync.ops.reconcile_runs import stop_state
@@ -187,8 +187,8 @@ def _compare(session: ReconcileSession, progress: RunProgress) -> RunState:
     store, options = progress.store, progress.run.facts.options
     report = session.compare(progress.report)
     scope = PlanScope(frozenset(map(DifferenceClass, options.only)), options.limit)
-    with tempfile.TemporaryDirectory(prefix="wanesync-") as folder:
-        path = Path(folder) / "plan"
+    with _private_folder() as folder:
+        path = folder / "plan"
         summary = session.save_plan(path, scope)
         if sum(summary.items.values()) > MAX_PLANNED:
             raise GuardError(
@@ -212,6 +212,17 @@ def _compare(session: ReconcileSession, progress: RunProgress) -> RunState:
     )
     progress.finish(RunState.PLANNED, facts)
     return RunState.PLANNED
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    """Yield a folder that only this user can read, and remove it. Raises OutputFailed where there is no place."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="wanesync-")
+    except OSError as error:
+        raise _find_no_place(error) from error
+    with folder as path:
+        yield Path(path)
 
 
 def _read_rows(path: Path) -> Iterator[ReconcileItem]:
@@ -275,8 +286,8 @@ def _store(store: Store, progress: RunProgress, rows: Iterator[ReconcileItem]) -
 
 def _apply(session: ReconcileSession, progress: RunProgress) -> RunState:
     facts, store = progress.run.facts, progress.store
-    with tempfile.TemporaryDirectory(prefix="wanesync-") as folder:
-        path = Path(folder) / "plan"
+    with _private_folder() as folder:
+        path = folder / "plan"
         write_plan(store, progress.run.id, path)
         session.check_plan(path)
         report = session.compare(progress.report)
@@ -300,14 +311,30 @@ def _find_author(facts: RunFacts) -> Operator:
 
 
 def write_plan(store: Store, run_id: str, path: Path) -> None:
-    """Write the plan file of a run, readable by this user only. Its digest is checked where it is read."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        after = ""
-        while True:
-            with store.reading() as tx:
-                rows = [*tx.reconcile_runs.planned(run_id, after)]
-            if not rows:
-                return
-            file.writelines(row.data for row in rows)
-            after = rows[-1].id
+    """Write the plan file of a run, readable by this user only. Its digest is checked where it is read.
+
+    Raises OutputFailed where there is no room.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            for data in _read_plan(store, run_id):
+                file.write(data)
+    except OSError as error:
+        raise _find_no_place(error) from error
+
+
+def _read_plan(store: Store, run_id: str) -> Iterator[str]:
+    after = ""
+    while True:
+        with store.reading() as tx:
+            rows = [*tx.reconcile_runs.planned(run_id, after)]
+        if not rows:
+            return
+        yield from (row.data for row in rows)
+        after = rows[-1].id
+
+
+def _find_no_place(error: OSError) -> OutputFailed:
+    advice = "give this process a place with room for temporary files, by TMPDIR"
+    return OutputFailed(f"the plan cannot be written for a moment ({error.strerror}): {advice}")
