@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 CERTIFICATE_CHECK_S = 2.0
 """As often as the web door looks whether its certificate was renewed."""
+RETRY_S = 5.0
+"""After the database was unavailable at the start of the service inside ``up`` (our choice)."""
 HELP = "Run the admin service; manage its users and tokens."
 app = typer.Typer(help=HELP, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(user_app, name="user")
@@ -53,10 +55,15 @@ def serve(context: typer.Context, config_file: ConfigFile = None) -> None:
         alerts = start_alerts(config, store, stopping)
         try:
             with run_admin(config, store, config_file) as server:
-                while not stopping.wait(CERTIFICATE_CHECK_S):
-                    server.refresh_certificate()
+                _wait(server, stopping)
         finally:
             alerts.stop()
+
+
+def _wait(server: Listener, stopping: threading.Event) -> None:
+    """Wait, and take a renewed certificate meanwhile."""
+    while not stopping.wait(CERTIFICATE_CHECK_S):
+        server.refresh_certificate()
 
 
 @contextmanager
