@@ -43,7 +43,15 @@ def test_dead_letters_are_listed_with_suggestions_and_states(admin: AdminSite, s
     admin.store.run(lambda tx: tx.jobs.put(JobRequest(S, JobKind.READ, "cus_new")))
     text = sign_in("operator").get("/queue").text
     assert rows(text) == 3
-    for shown in ("refused (2)", "gone (1)", "it said no", "refused_0", "Retry marked", 'Due <span class="count">1<'):
+    for shown in (
+        '<option value="refused_0">1 on this page',
+        "refused (2)",
+        "gone (1)",
+        "it said no",
+        "refused_0",
+        "Retry marked",
+        'Due <span class="count">1<',
+    ):
         assert shown in text, shown
     assert "Retry all that match" not in text, "an empty filter is refused"
     filtered = sign_in("operator").get("/queue?code=gone").text

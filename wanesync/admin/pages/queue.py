@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -19,7 +20,7 @@ from wanesync.core.bulk_runs import BulkAction, BulkRun, BulkState
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
-from wanesync.core.queue_filter import STATE_TEXTS, QueueState, Suggestion
+from wanesync.core.queue_filter import MAX_SUGGESTIONS, STATE_TEXTS, ListedJob, QueueState, Suggestion
 from wanesync.ops.bulk_runs import (
     MAX_MARKED,
     BulkPreview,
@@ -27,6 +28,7 @@ from wanesync.ops.bulk_runs import (
     CountChanged,
     cancel_bulk_run,
     describe_selection,
+    find_record,
     list_bulk_runs,
     preview_bulk_run,
     read_bulk_run,
@@ -79,6 +81,7 @@ def show(request: Request, services: Services, visitor: Reader, query: InAddress
         now_ms=page.now_ms if page else now_ms,
         tabs=[(str(one), page.counts.get(one) if page else None) for one in TABS],
         choices=_list_choices(query, state, page.suggestions if page else {}),
+        records=_list_records(page.jobs if page else ()),
         following=query.address(after=write_position(page.after)) if page and page.after else "",
         first=query.address() if after else "",
         refresh="" if after or problem else query.address(),
@@ -111,6 +114,12 @@ def _list_choices(query: QueueQuery, state: QueueState, suggestions: object) -> 
         order += [typed] if typed and typed not in order and name == "code" else []
         found[name] = [(value, f"{value} ({counted.get(value, 0)})") for value in order]
     return found
+
+
+def _list_records(jobs: Sequence[ListedJob]) -> list[tuple[str, str]]:
+    """Return the records of the jobs that are shown, those with most jobs first: id, and how many."""
+    counts = Counter(record_id for one in jobs if (record_id := find_record(one.job)[1]))
+    return [(record_id, f"{count} on this page") for record_id, count in counts.most_common(MAX_SUGGESTIONS)]
 
 
 @router.post("/find")
