@@ -122,11 +122,10 @@ LISTS: dict[str, tuple[str, ...]] = {
     "broker revoke": ("broker", "revoke", SHORT, "--yes", "--dir", "/nonexistent"),
 }
 REFUSED = {"webhooks stripe create", "webhooks stripe remove", "webhooks hubspot write", "webhooks stripe list",
-           "keys rotate", "keys remove", "keys bus", "db roles", "unlink"}  # fmt: skip
+           "keys rotate", "keys remove", "keys bus", "db roles", "unlink", "alerts test"}  # fmt: skip
 OF_NO_RUN = {"runs show", "runs approve", "runs apply", "runs work", "runs cancel", "runs discard"}
 """Commands about a run that there is not."""
 REFUSED |= OF_NO_RUN
-           "keys rotate", "keys remove", "keys bus", "db roles", "unlink", "alerts test"}  # fmt: skip
 OF_THE_BROKER = {"broker-config", "broker status", "broker rotate", "broker revoke"}
 """Commands that read no configuration of wanesync."""
 REFUSED |= OF_THE_BROKER
