@@ -22,16 +22,18 @@ from tests.support.bus_parts import (
 )
 from tests.support.mosquitto import Mosquitto
 from tests.support.web_door import change
-from wanesync.bus import topics
+from wanesync.bus import side_queue, topics
 from wanesync.bus.client import BusUnavailable, Message
 from wanesync.bus.envelope import bind_exchange
 from wanesync.bus.messages import Answer, Incoming, Kind, Status
 from wanesync.core.model import Side
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
+from wanesync.sync.intake import Intake
 from wanesync.web.door_test import DoorMessage
 
 pytestmark = pytest.mark.slow
+HANDLER = Role.HUBSPOT_HANDLER
 
 
 def test_a_flood_of_one_side_does_not_stop_the_other(mosquitto: Mosquitto, bus_store: Store) -> None:
@@ -129,3 +131,28 @@ def test_a_message_that_cannot_be_stored_is_given_up_and_answered_on_no_other_to
         with connected(make_door(mosquitto.url)) as door:
             assert accept_contact(door, 7) == 1
         assert listener.messages == []
+
+
+def test_what_waits_takes_bounded_memory_and_the_broker_keeps_the_rest(
+    mosquitto: Mosquitto, bus_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_queue, "MAX_WAITING_BYTES", 300_000)
+    process, topic, seal = make_queue(mosquitto.url, bus_store), topics.incoming(Side.HUBSPOT), part_seal(HANDLER)
+    gate, store_verified = threading.Event(), Intake.store_verified
+
+    def wait_and_store(intake: Intake, *given: object) -> int:
+        gate.wait(WAIT_S)
+        return store_verified(intake, *given)  # type: ignore[arg-type] # as they were given
+
+    monkeypatch.setattr(Intake, "store_verified", wait_and_store)
+    side = process.sides[Side.HUBSPOT]
+    with running_queue(process), listening(mosquitto.url) as sender:
+        for number in range(60):
+            body = json.dumps([change(number) | {"eventId": number, "propertyValue": "x" * 20_000}]).encode()
+            sender.client.publish(topic, seal.seal(topic, Incoming(Kind.POST, 1, body).encode()))
+        await_true(lambda: side._waiting_bytes > 300_000, "it is not full")
+        await_true(lambda: not sender.client._client._out_messages, "the broker has not taken all of them")
+        assert side._waiting_bytes < 600_000
+        gate.set()
+        await_true(lambda: count_events(bus_store) == 60, "the events are not stored")
+        await_true(lambda: side._waiting_bytes == 0, "something is counted twice")

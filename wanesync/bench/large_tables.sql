@@ -86,3 +86,11 @@ SELECT name, 3600000, start_ms - start_ms % 3600000, labels, SUM(amount), SUM(to
     SUM(b16), SUM(b17), SUM(b18), SUM(b19)
 FROM figures WHERE span_ms = 60000 AND :first = 1 AND :last >= 1 AND start_ms <= :now
 GROUP BY name, start_ms - start_ms % 3600000, labels;
+
+-- Events of sixty days, the newest first, of 100,000 records; all are read and judged.
+-- name: events
+WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last),
+    e (i, at_ms) AS (SELECT i, CAST(:now AS BIGINT) - i * 5184 FROM n)
+INSERT INTO events (key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged)
+SELECT 'event-' || i, CASE WHEN i % 2 = 0 THEN 'hubspot' ELSE 'stripe' END, 'updated', 'r' || (i % 100000), at_ms, at_ms,
+    '', 'user/1', :sealed, 1, 1 FROM e;

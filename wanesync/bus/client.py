@@ -117,7 +117,8 @@ class BusClient:
 
     ``receive`` is called on the network thread and must not block; it acknowledges nothing by itself when
     ``manual_ack`` is set: that is what ``acknowledge`` is for. ``connected`` is called when the subscriptions stand,
-    for the first time or again. ``topics``: what is to arrive at least once; ``casual``: what may be lost, and is not
+    for the first time or again. While ``is_held`` nothing is read, until ``read_on``. ``topics``: what is to arrive at
+    least once; ``casual``: what may be lost, and is not
     kept while this part is away.
     """
 
@@ -130,8 +131,9 @@ class BusClient:
         *,
         casual: Sequence[str] = (),
         manual_ack: bool = False,
+        is_held: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.options = options
+        self.options, self._is_held = options, is_held
         self.trouble = "the broker was not reached yet"
         self.refused_topics: set[str] = set()
         self._topics = {**dict.fromkeys(topics, 1), **dict.fromkeys(casual, 0)}
@@ -165,7 +167,7 @@ class BusClient:
         self._client.connect_async(
             host, port, KEEPALIVE_S, clean_start=not self.options.session_s, properties=properties
         )
-        self._loop = NetworkLoop(self._client, self._fall)
+        self._loop = NetworkLoop(self._client, self._fall, self._is_held)
         self._loop.start()
 
     def stop(self) -> None:
@@ -244,6 +246,11 @@ class BusClient:
                 self._unacknowledged.append(message.number)
                 return
             self._client.ack(message.number, 1)
+
+    def read_on(self) -> None:
+        """Read again at once, as it is held no more."""
+        if (loop := self._loop) is not None:
+            loop.wake()
 
     # -- callbacks of paho, on its network thread
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, SocketLike
 from paho.mqtt.enums import MQTTErrorCode
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.25, 4.0
@@ -29,16 +29,19 @@ GOODBYE_S = 3.0
 class NetworkLoop:
     """Runs one client, which must have been given its address (``connect_async``), in a thread of its own.
 
-    ``failed`` is called when the broker cannot be reached, and when the connection stood and ended no sooner.
+    ``failed`` is called when the broker cannot be reached, and when the connection stood and ended no sooner. While
+    ``is_held`` nothing is read, so that the broker keeps what there is no room for; ``wake`` when that ends.
     """
 
-    def __init__(self, client: Client, failed: Callable[[str], None]) -> None:
-        self._client, self._failed = client, failed
+    def __init__(
+        self, client: Client, failed: Callable[[str], None], is_held: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._client, self._failed, self._is_held = client, failed, is_held
         self._stopping = threading.Event()
         self._read_end, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._deadline_s = float("inf")
         self._guard, self._ended = threading.Lock(), False
-        client.on_socket_register_write = lambda _client, _data, _socket: self._wake()
+        client.on_socket_register_write = lambda _client, _data, _socket: self.wake()
         client.on_socket_unregister_write = lambda _client, _data, _socket: None
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client.host}", daemon=True)
 
@@ -51,7 +54,7 @@ class NetworkLoop:
         self._deadline_s = time.monotonic() + GOODBYE_S
         self._stopping.set()
         self._client.disconnect()
-        self._wake()
+        self.wake()
         if self._thread.is_alive():
             self._thread.join()
         with self._guard:
@@ -59,7 +62,8 @@ class NetworkLoop:
             os.close(self._read_end)
             os.close(self._write_end)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look at the connection at once; may be called from any thread."""
         # A full pipe has signals enough; one that was closed may be another file by now.
         with self._guard, suppress(BlockingIOError):
             if not self._ended:
@@ -90,10 +94,9 @@ class NetworkLoop:
             selector.register(self._read_end, selectors.EVENT_READ)
             selector.register(connection, selectors.EVENT_READ)
             while client.socket() is connection and time.monotonic() < self._deadline_s:
-                both = selectors.EVENT_READ | selectors.EVENT_WRITE
                 if self._stopping.is_set() and client.is_connected():
                     client.disconnect()
-                selector.modify(connection, both if client.want_write() else selectors.EVENT_READ)
+                self._watch(selector, connection)
                 ready = {key.fileobj: events for key, events in selector.select(TICK_S)}
                 if self._read_end in ready:
                     os.read(self._read_end, 4096)
@@ -105,6 +108,19 @@ class NetworkLoop:
                 if time.monotonic() >= next_tick_s:
                     next_tick_s = time.monotonic() + TICK_S
                     client.loop_misc()
+
+    def _watch(self, selector: selectors.BaseSelector, connection: SocketLike) -> None:
+        """Wait for what the connection is to do now: with nothing to write and no room to read, for nothing."""
+        wanted = (0 if self._is_held() else selectors.EVENT_READ) | (
+            selectors.EVENT_WRITE if self._client.want_write() else 0
+        )
+        if connection not in selector.get_map():
+            if wanted:
+                selector.register(connection, wanted)
+        elif wanted:
+            selector.modify(connection, wanted)
+        else:
+            selector.unregister(connection)
 
     def _read(self, connection: object) -> bool:
         """Read what has arrived; return whether the connection goes on."""

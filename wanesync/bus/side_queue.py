@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 THREADS = 16
 """Webhooks of a side that are stored at a time: those that wait share the next commit."""
+MAX_WAITING_BYTES = 64 << 20
+"""Of messages that wait here; the broker keeps the rest. One message is as large as a webhook may be (our choice)."""
 DROP_LOG_S = 1.0
 """Shortest time between two lines of the log about messages that were dropped."""
 RETRY_S = 1.0
@@ -64,6 +66,7 @@ class SideQueue:
     _waiting: queue.SimpleQueue[Message | None] = field(default_factory=queue.SimpleQueue)
     _threads: list[threading.Thread] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
+    _waiting_bytes: int = 0
     _dropped: int = 0
     _logged_s: float = float("-inf")
 
@@ -71,7 +74,9 @@ class SideQueue:
         """Make the client; it connects in ``start``."""
         incoming = topics.shared(topics.incoming(self.side))
         reports = [topics.done(self.side, report) for report in Report]
-        self.client = BusClient(self.options, [incoming], self._receive, casual=reports, manual_ack=True)
+        self.client = BusClient(
+            self.options, [incoming], self._receive, casual=reports, manual_ack=True, is_held=self._is_full
+        )
 
     def start(self) -> None:
         """Begin to connect and to store."""
@@ -93,20 +98,38 @@ class SideQueue:
 
     def _receive(self, message: Message) -> None:
         if message.number:
+            with self._guard:
+                self._waiting_bytes += len(message.payload)
             self._waiting.put(message)
         else:
             # A worker reports: a job that ended may make another one due.
             self.store.wake_workers()
+
+    def _is_full(self) -> bool:
+        return self._waiting_bytes > MAX_WAITING_BYTES
+
+    def _give_room(self, message: Message) -> None:
+        """Count a message out that waits no more, and read on where there was no room."""
+        with self._guard:
+            was_full = self._is_full()
+            self._waiting_bytes -= len(message.payload)
+        if was_full and not self._is_full():
+            self.client.read_on()
 
     def _store_all(self) -> None:
         """Store one message after the other until the process stops; what it leaves is not acknowledged."""
         while (message := self._waiting.get()) is not None:
             if self.stopping.is_set():
                 continue
-            try:
-                self._handle(message)
-            except Exception as error:  # noqa: BLE001 - a message must not end the thread; it stays unacknowledged
-                log.error("message not handled", topic=message.topic, error=type(error).__name__)
+            self._handle_safely(message)
+            self._give_room(message)
+
+    def _handle_safely(self, message: Message) -> None:
+        """Handle one message whatever it holds."""
+        try:
+            self._handle(message)
+        except Exception as error:  # noqa: BLE001 - a message must not end the thread; it stays unacknowledged
+            log.error("message not handled", topic=message.topic, error=type(error).__name__)
 
     def _handle(self, message: Message) -> None:
         try:
