@@ -33,7 +33,7 @@ def test_several_are_listed_under_an_address_of_ids(site: AdminSite) -> None:
     assert answer.status_code == 200
     assert 'href="/people?ids=1,2,3"' in answer.text
     again = browser.get("/people?ids=1,2,nobody,cus_4").text
-    assert again.count('<th scope="row">') == 3
+    assert again.count('<th scope="row"') == 3
     assert not any(value in answer.text + again for value in VALUES)
 
 
