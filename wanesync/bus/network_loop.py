@@ -14,9 +14,13 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from typing import TYPE_CHECKING
 
-from paho.mqtt.client import Client, SocketLike
+from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import SocketLike
 
 MIN_PAUSE_S, MAX_PAUSE_S = 0.25, 4.0
 """Pause before the first attempt to connect again; it doubles with each that fails (our choice)."""
