@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -78,6 +79,11 @@ def test_an_admin_silences_a_rule_and_ends_it(admin: AdminSite, sign_in: SignIn)
 def test_an_absurd_silence_is_a_problem(admin: AdminSite, sign_in: SignIn, form: dict[str, str]) -> None:
     assert sign_in("admin").post("/alerts/silence", form).status_code == 422
     assert admin.store.read(lambda tx: tx.alerts.silences()) == []
+
+
+def test_no_two_elements_have_the_same_id(sign_in: SignIn) -> None:
+    ids = re.findall(r' id="([^"]+)"', sign_in("admin").get("/alerts?code=disk_full").text)
+    assert sorted(ids) == sorted(set(ids))
 
 
 def test_older_changes_are_a_page_away(admin: AdminSite, sign_in: SignIn, clock: Clock) -> None:
