@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from wanesync.config.model import Config, load
@@ -70,3 +71,23 @@ def test_a_secret_that_cannot_be_read_again_keeps_its_value_and_is_named(tmp_pat
     put(tmp_path, "key", "sk_test_one")
     assert source.refresh() == frozenset()
     assert source.troubles == {}
+
+
+def test_a_manager_that_does_not_answer_holds_up_no_other_secret(tmp_path: Path) -> None:
+    source = loaded(tmp_path).secret_source
+    asked, answer, look_up = threading.Event(), threading.Event(), source.look_up
+
+    def wait_for_one(key: str, text: str) -> list[str]:
+        if key == "hubspot.webhook_secret":
+            asked.set()
+            answer.wait(20)
+        return look_up(key, text)
+
+    source.look_up = wait_for_one
+    slow = threading.Thread(target=source.refresh, args=(["hubspot.webhook_secret"],))
+    slow.start()
+    asked.wait(20)
+    put(tmp_path, "key", "sk_test_two")
+    assert source.refresh(["stripe.api_key"]) == {"stripe.api_key"}
+    answer.set()
+    slow.join()

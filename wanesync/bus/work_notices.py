@@ -36,6 +36,8 @@ MAX_JOBS = 100
 """Jobs of one lane that one round names; one that is not named is claimed all the same."""
 ROUND_MS = 200
 """Shortest time between two rounds (our choice): a burst of commits is one round."""
+BUSY_ROUND_MS, BUSY_JOBS = 500, 50
+"""The same after a round that named so many jobs of a lane: its workers have work and need no waking (our choice)."""
 IDLE_MS = 1_000
 """Longest time between two rounds: a notification of the database may be lost."""
 EXPIRY_S = 30
@@ -66,14 +68,16 @@ class WorkNotices:
     sink: Sink | None = None
     _seen: dict[Side, dict[str, int]] = field(default_factory=lambda: {side: {} for side in Side})
     _state: State | None = None
+    _is_busy: bool = False
 
     def run(self) -> None:
         """Publish until ``stopping`` is set."""
         while not self.stopping.is_set():
             try:
                 wait_ms = self.run_round()
-                self.stopping.wait(ROUND_MS / 1000)
-                self.store.wait_for_work(max(0, wait_ms - ROUND_MS))
+                round_ms = BUSY_ROUND_MS if self._is_busy else ROUND_MS
+                self.stopping.wait(round_ms / 1000)
+                self.store.wait_for_work(max(0, wait_ms - round_ms))
             except DatabaseUnavailable as error:
                 log.warning("database unavailable", reason=str(error))
                 self.stopping.wait(IDLE_MS / 1000)
@@ -87,6 +91,7 @@ class WorkNotices:
             due = {side: self._find_due(tx, side) for side in Side}
             following = [at for side in Side if (at := tx.jobs.next_due_after_ms(side)) is not None]
             sink, state, now_ms = self._find_sink(tx), _read_state(tx), tx.now_ms
+        self._is_busy = any(len(jobs) >= BUSY_JOBS for jobs in due.values())
         for side, jobs in due.items():
             for action, ids in _sort(side, jobs, sink).items():
                 self._publish(side, topics.work(side, action), Work(ids))

@@ -40,7 +40,7 @@ class SecretSource:
     check: Callable[[str, Values], None] = field(default=_accept, repr=False, compare=False)
     listeners: list[Callable[[], None]] = field(default_factory=list, repr=False, compare=False)
     _troubles: dict[str, str] = field(default_factory=dict, compare=False)
-    _turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _turns: dict[str, threading.Lock] = field(default_factory=dict, repr=False, compare=False)
 
     def current(self, key: str) -> Values:
         """Return the values of a secret as they were resolved last; none if this process has it not."""
@@ -53,14 +53,17 @@ class SecretSource:
     def refresh(self, keys: Collection[str] | None = None) -> frozenset[str]:
         """Ask for secrets (None: all) again; return the keys of those that changed.
 
-        One that cannot be resolved, or is not what it should be, keeps its value and is named in ``troubles``. One
-        thread asks at a time. Never raises.
+        One that cannot be resolved, or is not what it should be, keeps its value and is named in ``troubles``. For each
+        secret one thread asks at a time: a slow manager holds up no other secret. Never raises.
         """
-        with self._turn:
-            asked = [key for key in self.written if self.is_renewable(key) and (keys is None or key in keys)]
-            return frozenset(key for key in asked if self._renew(key))
+        asked = [key for key in self.written if self.is_renewable(key) and (keys is None or key in keys)]
+        return frozenset(key for key in asked if self._renew(key))
 
     def _renew(self, key: str) -> bool:
+        with self._turns.setdefault(key, threading.Lock()):
+            return self._ask(key)
+
+    def _ask(self, key: str) -> bool:
         try:
             found = tuple(value for text in self.written[key] for value in self.look_up(key, text))
             self.check(key, found)
