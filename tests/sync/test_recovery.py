@@ -168,7 +168,7 @@ def test_a_write_that_no_job_settles_gets_one_once_it_is_forgotten(live: LiveSyn
     assert live.store.run(queue_forgotten) == 0, "its job runs"
     live.store.run(lambda tx: tx.jobs.mark_dead(job, DeadClass.EXHAUSTED, "no answer"))
     assert live.store.run(queue_forgotten) == 0, "a person decides about it"
-    live.store.run(lambda tx: tx.jobs.retry([job.id]))
+    live.store.run(lambda tx: tx.dead_letters.retry([job.id]))
     (job,) = live.claim(HUBSPOT)
     live.store.run(lambda tx: tx.jobs.finish(job))
     assert live.store.run(queue_forgotten) == 1

@@ -227,7 +227,7 @@ def carry_out_slice(tx: Tx, run_id: str, owner: str) -> int | None:
     ids = {position.id for position in found} - tx.bulk_runs.handled(run_id, [position.id for position in found])
     jobs = tx.job_lists.get_many(ids)
     retries = run.action is BulkAction.RETRY
-    changed = tx.jobs.retry_each(ids) if retries else tx.jobs.discard(ids)
+    changed = tx.dead_letters.retry_each(ids) if retries else tx.dead_letters.discard(ids)
     outcome = "retried" if retries else "discarded"
     for job_id in sorted(changed):
         _note_job(tx, run, outcome, jobs[job_id].job)

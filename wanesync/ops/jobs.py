@@ -31,7 +31,7 @@ def try_now(store: Store, ids: Collection[str], operator: Operator) -> int:
         raise ConfigError([f"name the jobs by their ids, 1 to {MAX_MARKED:,} of them"])
 
     def hurry(tx: Tx) -> int:
-        made_due = tx.jobs.end_backoffs(ids)
+        made_due = tx.dead_letters.end_backoffs(ids)
         if made_due:
             tx.journal.add("tried at once", None, "", "", {"jobs": len(made_due)}, operator=operator)
             subject = min(made_due) if len(made_due) == 1 else f"{len(made_due)} jobs"

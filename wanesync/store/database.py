@@ -35,6 +35,7 @@ from wanesync.store.tables.api_answers import ApiAnswers
 from wanesync.store.tables.audit import Audit
 from wanesync.store.tables.bulk_runs import BulkRuns
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
+from wanesync.store.tables.dead_letters import DeadLetters
 from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected
 from wanesync.store.tables.figures import Figures
@@ -100,6 +101,7 @@ class Tx:
     audit = _TableOf(Audit)
     bulk_runs = _TableOf(BulkRuns)
     conflicts = _TableOf(Conflicts)
+    dead_letters = _TableOf(DeadLetters)
     erasure = _TableOf(Erasure)
     events = _TableOf(Events)
     failed_batches = _TableOf(FailedBatches)

@@ -77,7 +77,7 @@ def test_a_letter_is_revived_at_its_own_priority_behind_what_waits(store: Store,
         tx.jobs.put(JobRequest(H, READ, "waits"))
     clock.advance(1)
     with store.transaction() as tx:
-        assert tx.jobs.retry([bulk.id, live.id, "unknown"]) == 2
+        assert tx.dead_letters.retry([bulk.id, live.id, "unknown"]) == 2
         assert not tx.jobs.any_dead()
         (row, _) = tx.jobs.depth()
         assert tx.now_ms - row["oldest_arrived_ms"] < 1_000, "an old letter is no old work"
@@ -90,7 +90,7 @@ def test_of_two_letters_of_one_key_one_lives_on(store: Store) -> None:
     with store.transaction() as tx:
         raw_job(tx, "a", "k", "dead")
         raw_job(tx, "b", "k", "dead")
-        assert tx.jobs.retry(["a", "b"]) == 2
+        assert tx.dead_letters.retry(["a", "b"]) == 2
         assert {letter.state for letter in map(tx.jobs.get, ("a", "b")) if letter} == {JobState.READY, JobState.DONE}
 
 

@@ -178,7 +178,7 @@ def test_dead_letters_are_listed_retried_and_replaced(store: Store) -> None:
     queue(store, ask("b"))
     with store.transaction() as tx:
         assert {job.key for job in tx.jobs.dead()} == {"a", "c"}, "the new one stands for b"
-        assert tx.jobs.retry([letters["a"].id, letters["b"].id, "unknown"]) == 1
+        assert tx.dead_letters.retry([letters["a"].id, letters["b"].id, "unknown"]) == 1
     assert {job.key: job.attempts for job in claim(store)} == {"a": 0, "b": 0}
 
 
@@ -189,7 +189,7 @@ def test_a_retried_letter_yields_to_a_newer_job(store: Store) -> None:
         tx.jobs.mark_dead(running, DeadClass.GONE, "gone")
         # As a transaction that was on its way would leave it: dead and ready at once.
         tx._session.each("queue_job", [queued("a", tx)])
-        assert tx.jobs.retry([running.id]) == 1
+        assert tx.dead_letters.retry([running.id]) == 1
         retried = tx.jobs.get(running.id)
         assert retried
         assert retried.state is JobState.DONE
@@ -335,7 +335,7 @@ def test_the_fifth_death_is_poison(store: Store, clock: Clock) -> None:
     assert (dead.state, dead.dead_class, dead.rescues) == (JobState.DEAD, "poison", 5)
     assert claim(store) == []
     with store.transaction() as tx:
-        assert tx.jobs.retry([dead.id]) == 1
+        assert tx.dead_letters.retry([dead.id]) == 1
     assert one(claim(store)).rescues == 0
 
 

@@ -523,10 +523,6 @@ class Jobs(Table):
         rows = self._session.rows("dead_jobs", limit=limit, **which.values())
         return [DeadLetter(job_of(row[:-1]), row[-1]) for row in rows]
 
-    def _dead_ids(self, ids: Collection[str]) -> set[str]:
-        """Those of the ids that are dead letters; their rows are locked."""
-        return {row[0] for row in self._session.rows("dead_by_ids", ids=ids)} if ids else set()
-
     def count_dead(self, since_ms: int = 0) -> DeadCounts:
         """Number of dead letters per lane, kind and class; ``lately`` counts those given up since ``since_ms``."""
         rows = self._session.rows("count_dead", since_ms=since_ms)
@@ -544,57 +540,6 @@ class Jobs(Table):
         """(lane, kind, key, best priority) of the dead letters of some keys."""
         rows = self._session.rows("dead_of_keys", lanes=lanes, kinds=kinds, keys=keys) if keys else []
         return [(Side(lane), JobKind(kind), key, priority) for lane, kind, key, priority in rows]
-
-    def retry(self, ids: Collection[str]) -> int:
-        """Makes dead jobs ready with their counters reset, or closes them where a job of the key is ready; how many.
-
-        Each keeps its priority, behind the jobs that wait with the same one. Of several dead jobs of one key the
-        newest is revived; a second call closes the others.
-        """
-        return len(self.retry_each(ids))
-
-    def retry_each(self, ids: Collection[str]) -> set[str]:
-        """``retry``: the ids of the jobs that are no dead letters any more."""
-        found = self._dead_ids(ids)
-        if not found:
-            return set()
-        self._session.lanes_to_wake.update(Side)
-        try:
-            with self._session.savepoint():
-                return self._revive(found)
-        except ConstraintViolated:
-            # Another transaction queued a job of one of the keys in between: one at a time, the others still revive.
-            return {done for job_id in sorted(found) for done in self._revive_alone(job_id)}
-
-    def _revive(self, ids: Collection[str]) -> set[str]:
-        now_ms = self._session.now_ms
-        revived = self._session.rows("revive_jobs", ids=ids, now=now_ms)
-        return {row[0] for row in (*revived, *self._session.rows("supersede_revived", ids=ids, now=now_ms))}
-
-    def _revive_alone(self, job_id: str) -> set[str]:
-        try:
-            with self._session.savepoint():
-                return self._revive([job_id])
-        except ConstraintViolated:
-            return {row[0] for row in self._session.rows("supersede_revived", ids=[job_id], now=self._session.now_ms)}
-
-    def end_backoffs(self, ids: Collection[str]) -> set[str]:
-        """Makes jobs due that only wait for time after a failed attempt, their attempts as they are; their ids."""
-        found = self._session.rows("end_backoffs", ids=sorted(ids), now=self._session.now_ms) if ids else []
-        self._session.lanes_to_wake.update(row[1] for row in found)
-        return {row[0] for row in found}
-
-    def discard(self, ids: Collection[str]) -> set[str]:
-        """Closes dead jobs without another attempt, but those with a write that has no answer; the ids of the closed.
-
-        See docs/correctness.md#discarded-jobs.
-        """
-        found = self._dead_ids(ids)
-        return (
-            {row[0] for row in self._session.rows("discard_jobs", ids=found, now=self._session.now_ms)}
-            if found
-            else set()
-        )
 
     # -- single jobs and runs
 
