@@ -169,6 +169,7 @@ def test_names_that_would_run_something_run_nothing(stage: AdminStage, admin: Vi
 def test_a_reconcile_is_started_approved_by_another_and_applied(
     stage: AdminStage, admin: Visit, browser: Browser
 ) -> None:
+    set_limit(admin, "100/s")
     stage.rest()
     stage.sandbox.set_target(Side.HUBSPOT, None)  # the webhook is lost
     contact_id = stage.contact("p2@example.com")["id"]
