@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from opentelemetry.trace import StatusCode
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 from wanesync.core.ports import RequestEnd
-from wanesync.telemetry import OpenTelemetryTracing, make_tracing
+from wanesync.telemetry import OpenTelemetryTracing, Seldom, make_tracing
 
 
 class Collected:
@@ -91,6 +92,16 @@ def test_an_error_shows_its_kind_and_none_of_its_text(collected: Collected) -> N
     assert (call.attributes or {})["error.type"] == "CallError"
     assert "ada@example.com" not in call.to_json()
     assert "wanesync.request_id" not in (call.attributes or {})
+
+
+def test_a_collector_that_is_away_is_logged_once_a_minute() -> None:
+    now_s = [0.0]
+    seldom = Seldom(lambda: now_s[0])
+    record = logging.LogRecord("exporter", logging.ERROR, "", 0, "away", (), None)
+    passed = []
+    for now_s[0] in (0.0, 2.0, 59.0, 60.0, 62.0):
+        passed.append(seldom.filter(record))
+    assert passed == [True, False, False, True, False]
 
 
 def test_what_is_not_sampled_carries_no_context() -> None:

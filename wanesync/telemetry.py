@@ -6,8 +6,9 @@ error. Spans are sent by a thread in the background; a collector that does not a
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,9 +35,31 @@ EXPORT_TIMEOUT_S = 2
 """How long the collector may take for a batch: a process that stops has 10 s in all (our choice)."""
 EXPORT_INTERVAL_MS = 2_000
 """How often spans are sent (our choice)."""
+LOG_INTERVAL_S = 60.0
+"""Shortest time between two lines of the log about a collector that does not answer (our choice)."""
 MAX_TRACES = 100
 """Traces in which one call appears: a batch of HubSpot has at most 100 jobs."""
 _PROPAGATOR = TraceContextTextMapPropagator()
+_EXPORTER_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+
+
+class Seldom(logging.Filter):
+    """Lets one line a minute pass: a collector that is away is no news every two seconds."""
+
+    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._monotonic_s, self._last_s = monotonic_s, float("-inf")
+
+    def filter(self, _record: logging.LogRecord) -> bool:
+        """Return whether a line is written."""
+        now_s = self._monotonic_s()
+        if now_s - self._last_s < LOG_INTERVAL_S:
+            return False
+        self._last_s = now_s
+        return True
+
+
+_SELDOM = Seldom()
 
 
 @cache
@@ -59,6 +82,7 @@ def make_tracing(exporter: SpanExporter, sample: float, process: str) -> OpenTel
         exporter, schedule_delay_millis=EXPORT_INTERVAL_MS, export_timeout_millis=EXPORT_TIMEOUT_S * 1000
     )
     provider.add_span_processor(processor)
+    logging.getLogger(_EXPORTER_LOGGER).addFilter(_SELDOM)
     return OpenTelemetryTracing(provider)
 
 
