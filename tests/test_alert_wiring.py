@@ -68,7 +68,7 @@ def test_a_process_evaluates_calls_the_heartbeat_and_stops(tmp_path: Path, opene
         done = task.evaluate_once()
         task.show_life()
         assert done is not None
-        assert [notice.code for notice in done.notices] == ["first_listing_missing"]
+        assert [state.code for state in opened.read(lambda tx: tx.alerts.states())] == ["first_listing_missing"]
         assert [asked.path for asked in server.asked] == ["/ping"]
     started = start_alerts(config, opened, threading.Event())
     started.stop()

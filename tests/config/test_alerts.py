@@ -55,6 +55,11 @@ def test_recipients_may_be_references_and_are_never_shown(tmp_path: Path) -> Non
     assert "XYZ" not in repr(config)
 
 
+def test_a_part_that_is_to_tell_no_recipient_starts_without_their_secrets(tmp_path: Path) -> None:
+    config = read(tmp_path, 'warn = "env:ELSEWHERE"', {"WANESYNC_ALERTS__WARN": "[]"})
+    assert config.alerts.texts == ([], [], [])
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [

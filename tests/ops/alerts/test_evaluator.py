@@ -196,9 +196,29 @@ def test_the_digest_comes_once_a_day_also_when_nothing_happened(four: Watch, clo
 
 
 @on_sqlite
-def test_without_recipients_the_states_are_kept_and_nothing_is_queued(store: Store, clock: Clock) -> None:
+def test_without_recipients_the_states_are_kept_and_told_once_there_are_some(store: Store, clock: Clock) -> None:
     watch = with_policy(store, clock, POLICY, RecipientBook())
     pause_sides(store, [H], ADA)
     watch.ticks(30)
+    assert watch.noticed == []
+    with store.reading() as tx:
+        assert [(state.level, state.told) for state in tx.alerts.states()] == [(Level.WARN, Level.OK)]
+    watch.book = BOOK
+    watch.tick()
     assert watch.kinds() == [("raised", "side_paused")]
-    assert deliveries(store) == []
+    assert deliveries(store) == [("raised", "side_paused", "warn 1")]
+
+
+def test_a_process_that_knows_no_recipient_gives_way_to_one_that_does(four: Watch) -> None:
+    silent, knowing = four.evaluators[:2]
+    silent.book = RecipientBook
+    pause_sides(four.store, [H], ADA)
+    done = silent.run_round()
+    assert done is not None
+    assert done.notices == ()
+    taken = knowing.run_round()
+    assert taken is not None
+    assert [notice.code for notice in taken.notices] == ["side_paused"]
+    assert silent.run_round() is None
+    silent.release()
+    assert silent.run_round() is None, "it has released its own claim only"

@@ -26,15 +26,17 @@ from wanesync.core.alerts import (
 )
 from wanesync.core.recipients import Addressee, RecipientBook
 from wanesync.ops.alerts.notices import write_digest, write_notice
-from wanesync.store.tables.alerts import DAY_MS, MAX_LEASE_MS
+from wanesync.store.tables.alerts import BOOKLESS, DAY_MS, MAX_LEASE_MS, Silence
 
 if TYPE_CHECKING:
     from wanesync.ops.alerts.situation import Situation, SituationReader
     from wanesync.store.database import Store, Tx
-    from wanesync.store.tables.alerts import Claim, Silence
+    from wanesync.store.tables.alerts import Claim
 
 LEASE_MS = 25_000
 """How long the claim lasts without its holder: two rounds, so that a dead one costs less than half a minute."""
+EVERYTHING = Silence("", "", "", 0, "", "", 0)
+"""What a process without recipients does about every alert."""
 GONE = "this recipient is no longer configured"
 
 
@@ -44,6 +46,15 @@ class Round:
 
     notices: tuple[Notice, ...]
     worst: Level
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The claim as this process took it, and the recipients it knows."""
+
+    name: str
+    revision: int
+    book: RecipientBook
 
 
 @dataclass(slots=True)
@@ -58,28 +69,35 @@ class Evaluator:
 
     def run_round(self) -> Round | None:
         """Evaluate unless another process does; None if one does. Raises ``DatabaseUnavailable``."""
+        book = self.book()
+        name = self.name if book.all else f"{BOOKLESS}{self.name}"
         claim = self.store.read(lambda tx: tx.alerts.claim())
-        if self._is_held(claim):
+        if self._is_held(claim, name):
             return None
-        revision = self.store.run(lambda tx: tx.alerts.take_claim(self.name, LEASE_MS))
+        revision = self.store.run(lambda tx: tx.alerts.take_claim(name, LEASE_MS))
         if revision is None:
             return None
+        held = _Held(name, revision, book)
         situation = self.reader.read()
-        return self.store.run(partial(self._apply, situation=situation, revision=revision))
+        return self.store.run(partial(self._apply, situation=situation, held=held))
 
     def release(self) -> None:
         """Give the claim back, at the end of the process. Raises ``DatabaseUnavailable``."""
-        self.store.run(lambda tx: tx.alerts.release_claim(self.name))
+        for name in (self.name, f"{BOOKLESS}{self.name}"):
+            self.store.run(lambda tx, n=name: tx.alerts.release_claim(n))  # type: ignore[misc] # binds the loop's value
 
-    def _is_held(self, claim: Claim) -> bool:
+    def _is_held(self, claim: Claim, name: str) -> bool:
         left_ms = claim.until_ms - self.store.now_ms()
-        return claim.owner != self.name and 0 < left_ms <= MAX_LEASE_MS
+        gives_way = claim.owner.startswith(BOOKLESS) and not name.startswith(BOOKLESS)
+        return claim.owner != name and not gives_way and 0 < left_ms <= MAX_LEASE_MS
 
-    def _apply(self, tx: Tx, situation: Situation, revision: int) -> Round | None:
-        last_day = tx.alerts.confirm_claim(self.name, revision)
+    def _apply(self, tx: Tx, situation: Situation, held: _Held) -> Round | None:
+        last_day = tx.alerts.confirm_claim(held.name, held.revision)
         if last_day is None:
             return None
-        book, silences = self.book(), tx.alerts.silences()
+        book, silences = held.book, tx.alerts.silences()
+        # Without recipients nothing counts as told: a process that has some tells it later.
+        silences = silences if book.all else [EVERYTHING]
         stored = {(state.code, state.subject): state for state in tx.alerts.states()}
         notices: list[Notice] = []
         worst = Level.OK
@@ -125,7 +143,7 @@ class Evaluator:
         if not last_day:
             tx.alerts.put_digest_day(find_last_digest_day(tx.now_ms, self.policy))
         day = find_digest_day(last_day, tx.now_ms, self.policy)
-        if day is None:
+        if day is None or not book.digest_readers:
             return []
         tx.alerts.put_digest_day(day)
         notice = write_digest(tx, self.policy, day)

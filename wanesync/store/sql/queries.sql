@@ -1690,11 +1690,13 @@ VALUES (:id, :code, :subject, :until_ms, :reason, :operator, :now);
 -- name: end_alert_silence
 UPDATE alert_silences SET until_ms = :now WHERE id = :id AND until_ms > :now RETURNING code;
 
--- The holder takes it again; another process takes it when it has ended, or when its end dates from a wrong clock.
+-- The holder takes it again; another process takes it when it has ended, or when its end dates from a wrong clock, or
+-- from a holder that can tell no recipient (:below).
 -- name: take_alert_claim
 UPDATE alert_claim SET owner = :owner, until_ms = :until_ms,
     revision = CASE WHEN owner = :owner THEN revision ELSE revision + 1 END
-WHERE id = 1 AND (owner = :owner OR until_ms <= :now OR until_ms > :latest_ms) RETURNING revision;
+WHERE id = 1 AND (owner = :owner OR until_ms <= :now OR until_ms > :latest_ms OR owner LIKE :below)
+RETURNING revision;
 
 -- name: alert_claim
 SELECT owner, until_ms, revision, evaluated_ms, digest_day, heartbeat_ms, heartbeat_error FROM alert_claim WHERE id = 1;

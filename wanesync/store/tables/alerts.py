@@ -26,6 +26,8 @@ MAX_LEASE_MS = 300_000
 """Longest time for which a claim or a delivery is taken; one that ends later dates from a wrong clock."""
 MAX_RETRY_MS = 3_600_000
 """The longest wait before a delivery is tried again; a later time dates from a wrong clock."""
+BOOKLESS = "~"
+"""How the name of a process begins that knows no recipient: any other takes the claim from it."""
 NEWEST = "\x7f"
 """Above every id."""
 
@@ -126,9 +128,9 @@ class Alerts(Table):
         """Takes or renews the claim; its revision, None while another process holds it."""
         now_ms = self._session.now_ms
         latest_ms = now_ms + MAX_LEASE_MS + CLOCK_TOLERANCE_MS
-        row = self._session.row(
-            "take_alert_claim", owner=owner, until_ms=now_ms + lease_ms, now=now_ms, latest_ms=latest_ms
-        )
+        below = "" if owner.startswith(BOOKLESS) else f"{BOOKLESS}%"
+        values: dict[str, Value] = {"until_ms": now_ms + lease_ms, "now": now_ms, "latest_ms": latest_ms}
+        row = self._session.row("take_alert_claim", owner=owner, below=below, **values)
         return None if row is None else int(row[0])
 
     def confirm_claim(self, owner: str, revision: int) -> str | None:
