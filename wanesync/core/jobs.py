@@ -267,7 +267,10 @@ IDLE_CAP_MS = 5_000
 STUCK_CAP_MS = 60_000
 """Longest such wait after ``MAX_TURNS``; news still makes the job due at once."""
 SEND_MS = 1_500
-"""From a claim to the vendor's commit, in ms: the slot is at most 300 ms ahead, and half of a slow call follows."""
+"""From a claim to the vendor's commit, in ms, at least: the slot is at most 300 ms ahead, and half of a slow call
+follows."""
+MAX_SEND_MS = 6_000
+"""The same at most, whatever was measured: a lease."""
 SHARED_CLAIM_INTERVAL = 16
 """One claim in so many does not begin with the most urgent jobs."""
 
@@ -309,13 +312,19 @@ def choose_start(turn: int) -> ClaimStart:
     return ClaimStart(Priority.PURCHASE) if rest else SHARED_STARTS[shared % len(SHARED_STARTS)]
 
 
-def find_fresh_ms(now_ms: int, target_ms: int) -> int:
+def follow_send_ms(send_ms: int, measured_ms: int) -> int:
+    """Return how long changes take by now from their claim to the answer: up at once, down by a hundredth a call."""
+    found_ms = max(measured_ms, send_ms + (measured_ms - send_ms) // 100)
+    return max(SEND_MS, min(MAX_SEND_MS, found_ms))
+
+
+def find_fresh_ms(now_ms: int, target_ms: int, send_ms: int = SEND_MS) -> int:
     """Return the arrival from which on live work can still be done within ``target_ms`` (docs/correctness.md#claims).
 
-    Work that cannot is done after it: first come, first served makes everybody late as soon as more arrives than the
-    limits allow, also those who need not be.
+    ``send_ms``: how long it takes from its claim on. Work that cannot is done after it: first come, first served makes
+    everybody late as soon as more arrives than the limits allow, also those who need not be.
     """
-    return now_ms - max(0, target_ms - SEND_MS)
+    return now_ms - max(0, target_ms - send_ms)
 
 
 def next_probe_ms(requested_ms: int, paused_for_ms: int, *, away: bool) -> int:

@@ -39,6 +39,7 @@ from wanesync.sync.reader import Reader
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.write_jobs import WriteJobs
 from wanesync.worker.claim_size import MAX_BATCH_JOBS, MAX_REPEATS, ClaimSize
+from wanesync.worker.send_time import SendTime
 
 Prepare = Callable[[Tx, Sequence[Job]], list[AnyCall]]
 
@@ -80,6 +81,7 @@ class Lane:
     claim_number: int = 0
     hand_out_number: int = 0
     idle_wakes: int = 0
+    send_time: SendTime = field(default_factory=SendTime)
 
     @classmethod
     def of(cls, runtime: Runtime, side: Side) -> Lane:
@@ -237,7 +239,7 @@ class Lane:
         below = Priority.BULK if kind in self.held else EVERY_PRIORITY
         first = None
         if fresh is not None and fresh in LIVE_PRIORITIES:
-            first = Fresh(fresh, find_fresh_ms(tx.now_ms, self.runtime.options.target_ms))
+            first = Fresh(fresh, find_fresh_ms(tx.now_ms, self.runtime.options.target_ms, self.send_time.ms))
         jobs = tx.jobs.claim(self.side, [kind], limit, self.runtime.name, least=least, below=below, fresh=first)
         self._note(tx, jobs)
         return jobs

@@ -244,6 +244,8 @@ class Worker:
             count_claims(self.runtime.store.figures, lane.taken)
         finally:
             self.in_flight.end_claim(side, calls)
+        is_first = not (lane.waiting or self.calls_under_way[side])
+        lane.send_time.begin(calls, self.clock.monotonic_ms(), is_first=is_first)
         lane.waiting.extend(calls)
 
     def _await_slot(self, side: Side) -> int | None:
@@ -337,6 +339,7 @@ class Worker:
             except CallError as error:
                 answer = error
             self.runtime.failpoint(f"{call.operation}.after")
+            self.lanes[call.lane].send_time.end(call, self.clock.monotonic_ms())
             self.committer.answers.put((call, answer))
         except LeaseExpired:
             self.lease.give_up(call)

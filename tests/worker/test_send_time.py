@@ -1,0 +1,33 @@
+"""How long changes take from their claim to the answer."""
+
+from __future__ import annotations
+
+from wanesync.core.jobs import MAX_SEND_MS, SEND_MS, Job, JobKind, JobState, follow_send_ms
+from wanesync.core.model import Side
+from wanesync.sync.calls import AnyCall, Call
+from wanesync.worker.send_time import SendTime
+
+
+def call(kind: JobKind) -> AnyCall:
+    job = Job("1", Side.STRIPE, kind, "contact:1", JobState.RUNNING, 10, 0, 0, 0, 0, "token", "me", "", "", "", "", 1)
+    return Call(Side.STRIPE, "customers.create", [job], lambda: None, lambda _tx, _answer: [])
+
+
+def test_it_rises_at_once_and_falls_slowly_within_its_bounds() -> None:
+    assert follow_send_ms(SEND_MS, 100) == SEND_MS
+    assert follow_send_ms(SEND_MS, 3_000) == 3_000
+    assert follow_send_ms(3_000, 2_000) == 2_990
+    assert follow_send_ms(3_000, 100_000) == MAX_SEND_MS
+
+
+def test_only_changes_that_were_answered_count() -> None:
+    measured, write, read, given_up = SendTime(), call(JobKind.WRITE), call(JobKind.READ), call(JobKind.WRITE)
+    measured.begin([given_up], 0, is_first=True)
+    measured.begin([write, read], 1_000, is_first=True)
+    measured.end(read, 9_000)
+    measured.end(given_up, 9_000)
+    assert measured.ms == SEND_MS
+    measured.end(write, 3_500)
+    assert measured.ms == 2_500
+    measured.end(write, 9_000)
+    assert measured.ms == 2_500
