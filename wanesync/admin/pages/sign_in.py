@@ -6,13 +6,14 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
+from starlette.background import BackgroundTask
 from starlette.responses import RedirectResponse, Response
 
 from wanesync.admin.rendering import render
 from wanesync.admin.security import cookies
 from wanesync.admin.security.passwords import find_flaw
 from wanesync.admin.security.permissions import Permission
-from wanesync.admin.security.sign_in import Attempt, sign_in
+from wanesync.admin.security.sign_in import Attempt, note_refusal, sign_in
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, NotFound, NotSignedIn, TooManyGuesses
@@ -56,6 +57,8 @@ def log_in(
         )
         if isinstance(error, TooManyGuesses):
             response.headers["Retry-After"] = str(error.retry_after_s)
+        else:
+            response.background = BackgroundTask(note_refusal, services, name)
         return response
     before = cookies.read_session(services, request)
     if before:

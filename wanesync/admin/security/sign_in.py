@@ -52,10 +52,22 @@ def sign_in(services: AdminServices, attempt: Attempt) -> str:
 
     secret = store.run(begin)
     if secret is None:
-        if known is not None:
-            store.run(lambda tx: tx.audit.add(Operator(name, Via.PAGE), "session.refused", name))
         raise NotSignedIn(WRONG)
     return secret
+
+
+def note_refusal(services: AdminServices, typed: str) -> None:
+    """Note a refused log-in of a user who exists, after it was answered: that takes time, which would tell who exists.
+
+    Of any other name nothing is noted: people type passwords where the name belongs.
+    """
+    name = typed.strip().lower()[:MAX_NAME_CHARS]
+
+    def note(tx: Tx) -> None:
+        if tx.admin_users.get(name) is not None:
+            tx.audit.add(Operator(name, Via.PAGE), "session.refused", name)
+
+    services.store.run(note)
 
 
 def prove_password(services: AdminServices, name: str, password: str, address: str) -> None:
