@@ -60,6 +60,18 @@ def test_a_part_that_is_to_tell_no_recipient_starts_without_their_secrets(tmp_pa
     assert config.alerts.texts == ([], [], [])
 
 
+def test_the_proxy_is_read_for_notices_only_where_some_are_sent(tmp_path: Path) -> None:
+    path = tmp_path / "wanesync.toml"
+    text = f'{BASE}[network]\nproxy = "env:ELSEWHERE"\n'
+    path.write_text(text)
+    path.chmod(0o600)
+    uses = ["server.metrics_token", *ALERT_SECRETS]
+    load(path, {}, uses)
+    path.write_text(f'{text}[alerts]\nwarn = "run:page-me"\n')
+    with pytest.raises(ConfigError, match="ELSEWHERE is not set"):
+        load(path, {}, uses)
+
+
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [

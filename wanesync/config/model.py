@@ -494,6 +494,9 @@ def load(
     folder = path.parent if path else Path()
     tables.resolve_database_path(data, Config.model_fields["database"].default, folder)
     problems += tables.override(data, env, locations)
+    if not tables.find_secrets(data, ALERT_SECRETS):
+        # Without recipients no notice leaves, so that the proxy is not needed for them.
+        uses = set(uses) - set(ALERT_SECRETS)
     tables.drop_unused(data, SECRET_KEYS - find_used(uses, stores=stores))
     source = _build_source(tables.find_secrets(data, SECRET_KEYS), env, folder)
     unresolved = tables.resolve_secrets(data, SECRET_KEYS, source.look_up)
