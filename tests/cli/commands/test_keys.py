@@ -20,7 +20,7 @@ def test_a_key_is_rotated_rewrapped_and_removed(installation: Installation) -> N
     seed(installation.store, 1)
     key_file = installation.file.with_name("wanesync.db.keys")
     old = key_file.read_text()[:4]
-    assert re.search(rf"{old} +yes +yes +0 of 0 +13 ", installation.run("keys", "status").stdout)
+    assert re.search(rf"{old} +yes +yes +0 of 0 +14 ", installation.run("keys", "status").stdout)
     rotated = installation.run("keys", "rotate").stdout
     new = key_file.read_text()[:4]
     assert new != old

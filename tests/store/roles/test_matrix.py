@@ -68,6 +68,10 @@ ROWS: dict[str, tuple[str, list[str]]] = {
         RATE,
         [f"'{scope}', 1, 1, 1, 0, '', 0, 0, 0, 0" for scope in (*LANES, "hubspot:search", "stripe:bulk")],
     ),
+    "reconcile_runs": (
+        "id, state, active, beat_ms, process, cancel_asked, facts",
+        ["'r1', 'comparing', 1, 0, '', 0, '{}'", "'r2', 'planned', 0, 0, '', 0, '{}'"],
+    ),
     "quota_uses": (
         "scope, span, began_ms, used, bulk",
         [f"'{scope}', 'day', 0, 1, 1" for scope in (*LANES, "hubspot:daily")],
