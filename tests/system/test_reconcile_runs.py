@@ -22,12 +22,13 @@ DEADLINE_S = 60.0
 def wait_for(store: Store, run_id: str, state: RunState) -> Run:
     """Wait until a run is in a state, and return it; a run that fails ends the wait."""
     ends_s = time.monotonic() + DEADLINE_S
+    run = read_run(store, run_id)
     while time.monotonic() < ends_s:
-        run = read_run(store, run_id)
         if run.state is state:
             return run
         assert not run.facts.problem, run.facts.problem
         time.sleep(0.1)
+        run = read_run(store, run_id)
     raise AssertionError(f"the run is {run.state} after {DEADLINE_S:g} s")
 
 
