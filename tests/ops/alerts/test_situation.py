@@ -88,6 +88,17 @@ def test_a_notice_says_what_may_leave_and_how_to_mend_it() -> None:
     assert (seen.what, seen.way_out) == ("a disk is full", "make room")
 
 
+def test_single_jobs_are_told_together_for_each_lane() -> None:
+    def failing(lane: str, key: str) -> Alarm:
+        return Alarm(AlarmCode.JOB_FAILING, f"{lane}: {key} failed", "look at it", f"{lane} write {key}")
+
+    found = make_situation([failing("stripe", "1"), failing("hubspot", "2"), failing("stripe", "3")], POLICY).seen
+    assert {key: seen.what for key, seen in found.items()} == {
+        ("job_failing", "stripe"): "stripe: 1 failed (and 1 like it)",
+        ("job_failing", "hubspot"): "hubspot: 2 failed",
+    }
+
+
 @on_sqlite
 def test_many_dead_letters_are_critical(store: Store) -> None:
     start_processes(store)

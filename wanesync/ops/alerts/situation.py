@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,12 @@ RELEARN_MS = 600_000
 FAILED_ATTEMPTS = 3
 """Attempts after which an undelivered notice is an alarm of its own: after about two minutes."""
 COUNT_MS = 600_000
+GROUPED: Mapping[AlarmCode, Callable[[str], str]] = {
+    AlarmCode.JOB_IDLE: lambda subject: subject.partition(" ")[0],
+    AlarmCode.JOB_FAILING: lambda subject: subject.partition(" ")[0],
+    AlarmCode.PAYMENT_AMBIGUOUS: lambda _: "",
+}
+"""Alarms about single jobs and payments -> what they are told about together: the lane, or all."""
 LEAST_CHANGES = 20
 """Fewer changes in the last hour say nothing about a share (our choice)."""
 
@@ -167,9 +173,25 @@ def find_undelivered(tx: Tx) -> list[Alarm]:
 def make_situation(alarms: Iterable[Alarm], policy: AlertPolicy, unseen: Iterable[str] = ()) -> Situation:
     """Return the situation that alarms make. Of several with one code and subject the worst counts."""
     seen: dict[tuple[str, str], Seen] = {}
-    for alarm in alarms:
+    for alarm in _group(alarms):
         level = policy.levels.get(alarm.code, alarm.level)
         key = str(alarm.code), alarm.subject
         if level > (seen[key].level if key in seen else Level.OK):
             seen[key] = Seen(level, alarm.outside or alarm.what, alarm.advice)
     return Situation(seen, frozenset(map(str, unseen)))
+
+
+def _group(alarms: Iterable[Alarm]) -> Iterator[Alarm]:
+    """Yield the alarms, those about single jobs and payments as one for each lane.
+
+    The alarms name a few of many, and others each time: each would be told, and its recovery.
+    """
+    groups: dict[tuple[AlarmCode, str], list[Alarm]] = {}
+    for alarm in alarms:
+        if alarm.code in GROUPED:
+            groups.setdefault((alarm.code, GROUPED[alarm.code](alarm.subject)), []).append(alarm)
+        else:
+            yield alarm
+    for (_, subject), found in groups.items():
+        more = f" (and {len(found) - 1} like it)" if len(found) > 1 else ""
+        yield replace(found[0], subject=subject, what=f"{found[0].what}{more}")
