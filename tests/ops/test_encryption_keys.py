@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,9 +15,11 @@ from tests.support.damage import damage
 from tests.support.sealed_database import read_each, seed
 from wanesync.core.errors import ConfigError, GuardError, NotFound
 from wanesync.core.model import Side
+from wanesync.ops import encryption_keys
 from wanesync.ops.encryption_keys import (
     FIRST_ROWS,
     Rewrap,
+    Wait,
     add_key,
     read_report,
     remove_key,
@@ -25,7 +28,8 @@ from wanesync.ops.encryption_keys import (
 )
 from wanesync.store import Store, make_key, open_store
 from wanesync.store.key_source import FileKeys, create_key_file, read_entries
-from wanesync.store.tables.sealed_rows import SEALED_TABLES
+from wanesync.store.session import PrivilegeDenied
+from wanesync.store.tables.sealed_rows import SEALED_TABLES, SealedTable
 
 
 def no_wait(_: float) -> None:
@@ -218,3 +222,25 @@ def test_random_rewraps_and_writes_lose_nothing(opened: Opener, key_file: Path) 
             assert found is not None
             assert found.record.values["name"] == name
     assert len(read_report(store, no_wait).removable) == 6
+
+
+def test_a_table_that_a_login_may_not_read_keeps_every_key(
+    opened: Opener, key_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = opened()
+    add_key(key_file)
+    wait_until_used(store, no_wait, 0)
+    Rewrap(store, no_wait).run()
+    count = encryption_keys.count_keys
+
+    def deny(store: Store, table: SealedTable, wait: Wait, *more: Callable[..., None]) -> Counter[str]:
+        if table.name == "admin_users":
+            raise PrivilegeDenied("postgresql://")
+        return count(store, table, wait, *more)
+
+    assert read_report(store, no_wait).removable == ["old1"]
+    monkeypatch.setattr(encryption_keys, "count_keys", deny)
+    report = read_report(store, no_wait)
+    assert (report.unseen, report.removable) == (("admin_users",), [])
+    with pytest.raises(GuardError, match="may not read admin_users"):
+        remove_key(key_file, "old1", report)

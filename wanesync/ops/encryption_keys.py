@@ -18,6 +18,7 @@ from wanesync.store.database import Store, Tx
 from wanesync.store.encryption import make_key
 from wanesync.store.key_source import create_key_file, parse_keys, read_entries, replace_key_file
 from wanesync.store.queries import Value
+from wanesync.store.session import PrivilegeDenied
 from wanesync.store.tables.sealed_rows import SEALED_TABLES, RowKey, SealedTable, reseal
 
 Progress = Callable[[str, int, int | None], None]
@@ -54,10 +55,14 @@ class KeyState:
 
 @dataclass(frozen=True, slots=True)
 class KeysReport:
-    """All keys, the configured ones first. ``processes``: how many run and report their keys."""
+    """All keys, the configured ones first. ``processes``: how many run and report their keys.
+
+    ``unseen``: tables that the login of this process may not read, so that a key may be used there.
+    """
 
     keys: list[KeyState]
     processes: int
+    unseen: tuple[str, ...] = ()
 
     def find(self, key_id: str) -> KeyState | None:
         """The state of a key; None if it is neither configured nor in a row."""
@@ -66,7 +71,7 @@ class KeysReport:
     @property
     def removable(self) -> list[str]:
         """Configured keys that neither a row nor a process uses any more."""
-        return [key.id for key in self.keys if _is_unused(key)]
+        return [key.id for key in self.keys if _is_unused(key) and not self.unseen]
 
 
 def _is_unused(key: KeyState) -> bool:
@@ -82,13 +87,20 @@ def read_report(store: Store, wait: Wait, progress: Progress = _ignore) -> KeysR
     """Count the rows of each key, in small reads. Raises ``DatabaseUnavailable``."""
     encryption = store.encryption
     rows: dict[str, dict[str, int]] = {key_id: {} for key_id in encryption.key_ids}
+    unseen = []
     for table in SEALED_TABLES:
-        for key_id, count in count_keys(store, table, wait, progress).items():
+        try:
+            counted = count_keys(store, table, wait, progress)
+        except PrivilegeDenied:
+            unseen.append(table.name)
+            continue
+        for key_id, count in counted.items():
             rows.setdefault(key_id, {})[table.name] = count
     index_key = store.index_key_id()
     rows.setdefault(index_key, {})["settings"] = 1
     reports = _read_reports(store)
-    return KeysReport([_describe_key(store, key_id, rows[key_id], reports) for key_id in rows], len(reports))
+    keys = [_describe_key(store, key_id, rows[key_id], reports) for key_id in rows]
+    return KeysReport(keys, len(reports), tuple(unseen))
 
 
 def _describe_key(store: Store, key_id: str, rows: Mapping[str, int], reports: list[list[str]]) -> KeyState:
@@ -188,6 +200,8 @@ def remove_key(path: Path | None, key_id: str, report: KeysReport) -> None:
         raise NotFound(f"there is no key {key_id}: wanesync keys status lists them")
     if key.encrypts or key.is_next or key.encrypting:
         raise GuardError(f"key {key_id} is in use: make a new one first (wanesync keys rotate)")
+    if report.unseen:
+        raise GuardError(f"this login may not read {', '.join(report.unseen)}: use that of wanesync_migrate")
     left = {table: count for table, count in key.rows.items() if count}
     if left:
         rows = ", ".join(f"{count:,} in {table}" for table, count in left.items())

@@ -78,6 +78,8 @@ def status(*, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     for key in report.keys:
         if not key.configured:
             print_line(f"Key {key.id} is not configured: its rows cannot be read. Add it again, or they are damaged.")
+    if report.unseen:
+        print_line(f"Not counted, because this login may not read them: {', '.join(report.unseen)}.")
     for key_id in report.removable:
         print_line(f"Key {key_id} is not needed any more: wanesync keys remove {key_id}.")
 
