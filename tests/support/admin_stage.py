@@ -81,10 +81,19 @@ class AdminStage(Stage):
         for worker in workers:
             worker.first_line()
 
-    def is_linked(self, email: str) -> bool:
-        """Whether a contact's link is stored."""
-        contact_id = self.contact(email)["id"]
-        return bool(self.store.read(lambda tx: tx.links.of_ids([contact_id], [])))
+    def find_linked(self, count: int) -> list[str]:
+        """Wait until so many people without a hostile name are linked; the addresses of the first of them."""
+        found: list[str] = []
+
+        def enough() -> bool:
+            emails = {row["id"]: row["email"] for row in self.sandbox.records(Side.HUBSPOT)}
+            with self.store.reading() as tx:
+                linked = {pair.hubspot_id for pair in tx.links.of_ids(list(emails), [])}
+            found[:] = [emails[one] for one in sorted(linked) if not emails[one].startswith("hostile")]
+            return len(found) >= count
+
+        self.until(enough, f"{count} people are linked")
+        return found[:count]
 
     def make_conflict(self, email: str, field: str, kept: str) -> str:
         """Keep a value of Stripe that lost, for a person who is linked; the id of the contact."""

@@ -20,7 +20,9 @@ from tests.support.browser import DESKTOP, PHONE, Scheme, Visit, open_browser
 from wanesync.core.figures import BUCKETS, MINUTE_MS, Amount, Figure, encode_labels, find_bucket
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operators import Operator, OperatorRole, Via
+from wanesync.core.reconcile_runs import RunOptions
+from wanesync.ops.reconcile_runs import start_run
 from wanesync.store import Store, Tx
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ SOURCES = PICTURES / "sources.json"
 ADMIN = ROOT / "wanesync" / "admin"
 NAMES = ("Ada Berg", "Jonas Weber", "Mei Tanaka", "Luca Rossi", "Zoë Martin", "Omar Haddad", "Inés Vega", "Tom Baker")
 CITIES = ("Ulm", "Bonn", "Kiel", "Lyon", "Porto", "Turin")
-PEOPLE, PER_S = 360, 6.0
+PEOPLE, PER_S = 600, 6.0
 HISTORY_MINUTES = 24 * 60
 
 
@@ -53,11 +55,11 @@ PICTURES_MADE: Sequence[Picture] = (
     Picture(
         "person",
         "people",
-        lambda stage: f"/people/{stage.make_conflict('p9@example.com', 'city', 'Bonn')}",
+        lambda stage: f"/people/{stage.make_conflict(stage.find_linked(1)[0], 'city', 'Bonn')}",
         height=1150,
     ),
     Picture("conflicts", "conflicts", "/conflicts"),
-    Picture("reconcile", "reconcile", "/reconcile"),
+    Picture("reconcile", "reconcile", lambda stage: _compare(stage)),  # noqa: PLW0108 - it is defined below
     Picture("logs", "logs", "/logs", scheme="dark"),
     Picture("alerts", "alerts", "/alerts"),
 )
@@ -92,9 +94,8 @@ def make_pictures() -> None:
         stage.start_admin()
         stage.begin_burst(PEOPLE, PER_S, buried=4, name=lambda number: NAMES[number % len(NAMES)])
         stage.store.run(_bury_others)
-        for number in (5, 6, 7, 9):
-            stage.until(lambda number=number: stage.is_linked(f"p{number}@example.com"), "it is linked")  # type: ignore[misc] # binds the loop's value
-            stage.make_conflict(f"p{number}@example.com", "phone", f"+49731555{number:04}")
+        for number, email in enumerate(stage.find_linked(5)):
+            stage.make_conflict(email, "phone", f"+49731555{number:04}")
         visit = stage.sign_in(browser, OperatorRole.ADMIN)
         for picture in PICTURES_MADE:
             _take(visit, stage, picture)
@@ -108,6 +109,17 @@ def _take(visit: Visit, stage: AdminStage, picture: Picture) -> None:
     visit.go(picture.path if isinstance(picture.path, str) else picture.path(stage))
     visit.page.wait_for_load_state("load")
     visit.page.screenshot(path=PICTURES / f"{picture.name}.png")
+
+
+def _compare(stage: AdminStage) -> str:
+    """The page of a comparison that found changes whose webhooks were lost."""
+    stage.sandbox.set_target(Side.HUBSPOT, None)
+    for number, email in enumerate(stage.find_linked(5)):
+        stage.edit(Side.HUBSPOT, "update", stage.contact(email)["id"], city=CITIES[number % len(CITIES)])
+    run_id = start_run(stage.store, Operator("anna", Via.PAGE), RunOptions(only=("update_customer",)))
+    done = stage.run("runs", "work", run_id)
+    assert done.returncode == 0, done.stderr
+    return f"/reconcile/{run_id}?kind=update_customer"
 
 
 def _fill_figures(store: Store) -> None:

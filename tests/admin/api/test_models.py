@@ -14,6 +14,11 @@ class Thing(ApiModel):
     name: str
 
 
+class Count(ApiModel):
+    most: int | None = None
+    all: bool = False
+
+
 @dataclass
 class StoredThing:
     name: str
@@ -23,6 +28,13 @@ def test_a_model_is_read_from_a_dataclass_and_refuses_what_it_does_not_have() ->
     assert Thing.model_validate(StoredThing("a")) == Thing(name="a")
     with pytest.raises(ValidationError):
         Thing.model_validate({"name": "a", "more": 1})
+
+
+@pytest.mark.parametrize("value", [True, False, "3"])
+def test_a_number_is_made_of_nothing_else(value: object) -> None:
+    with pytest.raises(ValidationError, match="a number is wanted"):
+        Count.model_validate({"most": value})
+    assert Count.model_validate({"most": 3, "all": True}) == Count(most=3, all=True)
 
 
 def test_a_page_has_items_and_the_next_cursor() -> None:
