@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 
 from tests.support.store_fixtures import Clock
@@ -159,3 +162,25 @@ def test_values_of_people_are_masked_in_the_journal_alone(store: Store) -> None:
     entries = {entry.kind: mask_entry(entry, lambda _: "***") for entry in read_page(store, LogFilter()).entries}
     assert entries["updated"].data == {"write": "w1", "fields": {"city": ["***", "***"]}}
     assert entries["limit.change"].data == {"before": {"rate": 1}, "after": {"rate": 2}}
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_cursor_adds_no_source_to_those_of_the_filter(store: Store) -> None:
+    text = json.dumps({str(source): [2**53, 0, ""] for source in Source})
+    cursor = base64.urlsafe_b64encode(text.encode()).decode()
+    found = read_page(store, LogFilter(sources=frozenset({Source.LOG, Source.JOURNAL})), cursor)
+    assert {entry.source for entry in found.entries} == {Source.LOG, Source.JOURNAL}
+    assert {entry.source for entry in read_page(store, LogFilter(), cursor).entries} == set(Source)
+
+
+@pytest.mark.parametrize("content", [b"[" * 60_000, b'{"log":[1,1,"\\ud800"]}', b'{"log":[1,1,"\\u0000"]}'])
+def test_a_cursor_that_was_made_up_is_refused(store: Store, content: bytes) -> None:
+    with pytest.raises(ConfigError):
+        read_page(store, LogFilter(), base64.urlsafe_b64encode(content).decode())
+
+
+def test_values_of_people_cannot_be_searched_as_a_correlation_id(store: Store) -> None:
+    change = {"write": "w-42", "fields": {"email": ["", "ada@example.com"]}, "source": "user:ada@example.com"}
+    store.run(lambda tx: tx.journal.add("updated", S, "cus_7", "l1", {"outer": [change]}))
+    assert kinds(store, correlation_id="w-42") == ["updated"]
+    assert [kinds(store, correlation_id=text) for text in ("ada@example.com", "ad", "a")] == [[], [], []]

@@ -147,6 +147,10 @@ def _describe(write: PendingWrite) -> dict[str, JSON]:
     return {"write": write.id, "kind": kind, "then": LOST_ANSWERS[write.result], "fields": changes}
 
 
+PERSONAL_NAMES = frozenset({"fields", "source"})
+"""Keys of the data of a journal entry below which values of people stand."""
+
+
 def show_data(data: object, show_value: Callable[[str], str]) -> object:
     """Return the data of a journal entry with the values of fields as ``show_value`` shows them.
 
