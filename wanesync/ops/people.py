@@ -27,6 +27,8 @@ SCAN_ROWS = 500
 """Copies read in one transaction of a search."""
 MIN_DIGITS = 4
 """Fewer digits are searched as a name or an id only."""
+MIN_EXACT_DIGITS = 7
+"""Last digits of a phone number that find it where values are masked (our choice): fewer could be tried one by one."""
 MAX_QUERY_CHARS = 200
 """Longest text that is searched for; our choice."""
 
@@ -75,11 +77,16 @@ class PeopleFound:
 
 @dataclass(frozen=True, slots=True)
 class PeopleSearch:
-    """Finds people by an e-mail address, an id of either side, a payment or a charge, a name or a phone number."""
+    """Finds people by an e-mail address, an id of either side, a payment or a charge, a name or a phone number.
+
+    ``exact``: for those who see masked values. Names are found by whole words and phone numbers by their end, so that
+    no value can be found out a letter or digit at a time.
+    """
 
     store: Store
     fields: FieldMap
     clock: Clock = field(default_factory=DatabaseClock)
+    exact: bool = False
 
     def find(self, text: str, limit: int, after: str = "") -> PeopleFound:
         """Find people. ``after``: where an earlier search ended. Raises ConfigError for a text that is too long."""
@@ -97,7 +104,7 @@ class PeopleSearch:
 
     def _scan(self, text: str, limit: int, after: str) -> PeopleFound:
         """Search names and phone numbers, copy by copy, until enough are found or the time is over."""
-        matches = _Matcher(self.fields, text)
+        matches = _Matcher(self.fields, text, exact=self.exact)
         with self.store.reading() as tx:
             total = sum(tx.records.count(side) for side in Side)
         found: dict[RecordRef, None] = {}
@@ -172,11 +179,13 @@ def _pages(store: Store, after: str) -> Iterator[tuple[str, list[Record]]]:
 class _Matcher:
     """Whether a record holds a name that has every word of a text, or a phone number that has its digits."""
 
-    def __init__(self, fields: FieldMap, text: str) -> None:
+    def __init__(self, fields: FieldMap, text: str, *, exact: bool) -> None:
+        self.exact = exact
         self.words = _fold(text).split()
         digits = "".join(mark for mark in text if mark.isdecimal())
         letters = any(mark.isalpha() for mark in text)
-        self.digits = digits.lstrip("0") if not letters and len(digits) >= MIN_DIGITS else ""
+        enough = MIN_EXACT_DIGITS if exact else MIN_DIGITS
+        self.digits = digits.lstrip("0") if not letters and len(digits.lstrip("0")) >= enough else ""
         self.names = [spec.name for spec in fields.specs if spec.transform == "name" or "business_name" in spec.stripe]
         self.phones = [spec.name for spec in fields.specs if spec.transform == "phone"]
 
@@ -184,9 +193,12 @@ class _Matcher:
         values = record.values
         if self.digits:
             held = ("".join(filter(str.isdecimal, values.get(name, ""))) for name in self.phones)
-            return any(self.digits in number for number in held)
+            return any(number.endswith(self.digits) if self.exact else self.digits in number for number in held)
         texts = (_fold(values.get(name, "")).split() for name in self.names)
-        return any(all(any(part.startswith(word) for part in parts) for word in self.words) for parts in texts if parts)
+        return any(all(self._has(parts, word) for word in self.words) for parts in texts if parts)
+
+    def _has(self, parts: Sequence[str], word: str) -> bool:
+        return word in parts if self.exact else any(part.startswith(word) for part in parts)
 
 
 def _fold(text: str) -> str:

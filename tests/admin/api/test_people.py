@@ -19,7 +19,7 @@ def fill(admin: AdminSite) -> None:
 
 
 def test_people_are_found_in_the_body_of_a_request(call: Caller) -> None:
-    client = call("viewer")
+    client = call("operator")
     (found,) = client.post("/people/search", json={"text": ANA}).json()["items"]
     assert found == {"contact_id": "1", "customer_ids": ["cus_1"], "email": "a•••@e•••.com", "name": "A•••"}
     by_name = client.post("/people/search", json={"text": "an"}).json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.admin import AdminSite
+from tests.support.admin import URL, AdminSite, Browser
 from tests.support.people import ANA, store_people
 from wanesync.core.model import LinkState
 from wanesync.core.operators import Operator, Via
@@ -23,18 +23,35 @@ def fill(admin: AdminSite) -> AdminSite:
 
 @pytest.mark.parametrize("text", [ANA, "1", "cus_1", "pi_1", "ana lo", "+33 1 23 45"])
 def test_a_single_person_is_opened(site: AdminSite, text: str) -> None:
-    answer = site.sign_in("viewer").post("/people/find", {"text": text})
+    answer = site.sign_in("operator").post("/people/find", {"text": text})
     assert (answer.status_code, answer.headers["location"]) == (303, "/people/1")
 
 
 def test_several_are_listed_under_an_address_of_ids(site: AdminSite) -> None:
-    browser = site.sign_in("viewer")
+    browser = site.sign_in("operator")
     answer = browser.post("/people/find", {"text": "an"})
     assert answer.status_code == 200
     assert 'href="/people?ids=1,2,3"' in answer.text
     again = browser.get("/people?ids=1,2,nobody,cus_4").text
     assert again.count('<th scope="row"') == 3
     assert not any(value in answer.text + again for value in VALUES)
+
+
+@pytest.mark.parametrize("path", ["/people/find", "/api/v1/people/search"])
+def test_a_viewer_cannot_find_masked_values_out_a_letter_at_a_time(site: AdminSite, path: str) -> None:
+    viewer, operator = site.sign_in("viewer"), site.sign_in("operator")
+
+    def finds(browser: Browser, text: str) -> bool:
+        if path.startswith("/api"):
+            answer = browser.client.post(
+                path, json={"text": text}, headers={"X-CSRF-Token": browser.csrf, "Origin": URL}
+            )
+            return bool(answer.json()["items"])
+        return browser.post(path, {"text": text}).status_code == 303
+
+    assert [finds(operator, text) for text in ("ana lo", "3312", "33 12 34")] == [True] * 3
+    assert [finds(viewer, text) for text in ("ana lo", "3312", "33 12 34", "0000345")] == [False] * 4
+    assert [finds(viewer, text) for text in ("ana", "lopez ana", "01 23 45 67 89")] == [True] * 3
 
 
 def test_nothing_found_and_nothing_asked(site: AdminSite) -> None:

@@ -46,13 +46,14 @@ def show(
 def find(
     request: Request,
     services: Services,
-    _visitor: Seer,
+    visitor: Seer,
     text: Annotated[str, Form(max_length=1_000)] = "",
     after: Annotated[str, Form(max_length=300)] = "",
 ) -> Response:
     """Find people; a single one is opened. A POST, so that no address or name stands in the history of a browser."""
     try:
-        found = PeopleSearch(services.store, services.rules.fields).find(text, PAGE_PEOPLE, after)
+        exact = not visitor.may(Permission.REVEAL)
+        found = PeopleSearch(services.store, services.rules.fields, exact=exact).find(text, PAGE_PEOPLE, after)
     except ConfigError as error:
         return _render_list(request, services, None, text=text, problem="; ".join(error.problems))
     if len(found.people) == 1 and not after and not (found.scan and found.scan.next):
