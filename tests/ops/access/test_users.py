@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
+
 import pytest
 
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.operators import Operator, OperatorRole, Via
+from wanesync.ops.access import users
 from wanesync.ops.access.logins import hash_secret, make_setup_link
 from wanesync.ops.access.users import (
     add_first_user,
@@ -84,3 +87,17 @@ def test_a_user_who_is_not_there(store: Store) -> None:
         get_user(store, "nobody")
     with pytest.raises(NotFound):
         remove_user(store, BOSS, "nobody")
+
+
+def test_two_admins_who_demote_one_another_at_once_do_not_both_succeed(store: Store, other_store: Store) -> None:
+    for name in ("anna", "ben"):
+        add_user(store, BOSS, name, OperatorRole.ADMIN, "hash")
+    with ThreadPoolExecutor(1) as pool:
+        with store.transaction() as tx:
+            users._keep_an_admin(tx, "ben")
+            tx.admin_users.set_role("ben", OperatorRole.VIEWER)
+            other = pool.submit(change_role, other_store, BOSS, "anna", OperatorRole.VIEWER)
+            assert not wait([other], 0.3).done
+        with pytest.raises(ConfigError, match="last admin"):
+            other.result(10)
+    assert get_user(store, "anna").role is OperatorRole.ADMIN

@@ -69,8 +69,7 @@ def remove_user(store: Store, operator: Operator, name: str) -> None:
     """Remove a user and end all sessions. Raises NotFound; raises ConfigError for the last admin."""
 
     def remove(tx: Tx) -> None:
-        user = _need(tx, name)
-        _keep_an_admin(tx, user)
+        user = _keep_an_admin(tx, name)
         tx.admin_users.drop(user.name)
         tx.admin_sessions.drop_of(user.name)
         tx.admin_links.drop_of(user.name)
@@ -83,11 +82,9 @@ def change_role(store: Store, operator: Operator, name: str, role: OperatorRole)
     """Give a user another role. Raises NotFound; raises ConfigError for the last admin."""
 
     def change(tx: Tx) -> None:
-        user = _need(tx, name)
+        user = _need(tx, name) if role is OperatorRole.ADMIN else _keep_an_admin(tx, name)
         if user.role is role:
             return
-        if role is not OperatorRole.ADMIN:
-            _keep_an_admin(tx, user)
         tx.admin_users.set_role(user.name, role)
         tx.audit.add(operator, "user.role", user.name, {"role": user.role}, {"role": role})
 
@@ -135,8 +132,11 @@ def _need(tx: Tx, name: str) -> UserRow:
     return user
 
 
-def _keep_an_admin(tx: Tx, user: UserRow) -> None:
-    """Refuse what would leave no admin with a password: nobody could add a user in the browser any more."""
-    others = [one for one in tx.admin_users.get_all() if one.role is OperatorRole.ADMIN and one.name != user.name]
+def _keep_an_admin(tx: Tx, name: str) -> UserRow:
+    """Return a user whose role may end. Raises NotFound; raises ConfigError for the last admin."""
+    users = tx.admin_users.get_all()  # locked before anything is decided
+    user = next((one for one in users if one.name == name.lower()), None) or _need(tx, name)
+    others = [one for one in users if one.role is OperatorRole.ADMIN and one.name != user.name]
     if user.role is OperatorRole.ADMIN and not others:
         raise ConfigError([f"{user.name} is the last admin: add another one before"])
+    return user

@@ -1422,6 +1422,9 @@ SELECT name, role, can_sign_in, has_totp, created_ms, seen_ms FROM admin_users W
 -- name: admin_users
 SELECT name, role, can_sign_in, has_totp, created_ms, seen_ms FROM admin_users ORDER BY name;
 
+-- name: lock_admin_users
+SELECT name, role, can_sign_in, has_totp, created_ms, seen_ms FROM admin_users ORDER BY name /* lock */;
+
 -- name: count_admin_users
 SELECT COUNT(*) FROM admin_users;
 

@@ -89,8 +89,10 @@ class Users(Table):
         return _user(row) if row else None
 
     def get_all(self) -> list[UserRow]:
-        """Return all users by name."""
-        return [_user(row) for row in self._session.rows("admin_users")]
+        """Return all users by name; in a transaction that writes they are locked."""
+        # Two admins who remove one another at once must not both find another admin.
+        query = "lock_admin_users" if self._session.writing else "admin_users"
+        return [_user(row) for row in self._session.rows(query)]
 
     def count(self) -> int:
         """Return how many users there are."""
