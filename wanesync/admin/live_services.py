@@ -66,7 +66,7 @@ def pages_of(request: Request) -> frozenset[str]:
 
 
 def watch_session(services: AdminServices, visitor: Visitor) -> Callable[[], bool]:
-    """Return whether the session of a visitor still holds; looking does not count as its use."""
+    """Return whether a visitor may go on: the session holds, with the same role. Looking does not count as its use."""
     if not visitor.session_id:
         return lambda: True
-    return lambda: is_session_open(services.store, visitor.session_id, services.access.limits)
+    return lambda: is_session_open(services.store, visitor.session_id, visitor.role, services.access.limits)

@@ -15,11 +15,12 @@ from wanesync.ops.access.logins import (
     find_link,
     find_session,
     hash_secret,
+    is_session_open,
     list_sessions,
     make_password_link,
     make_setup_link,
 )
-from wanesync.ops.access.users import add_user
+from wanesync.ops.access.users import add_user, change_role
 from wanesync.store import Store
 
 LIMITS = SessionLimits()
@@ -79,3 +80,14 @@ def test_a_link_is_for_one_user_and_for_an_hour(store: Store, clock: Clock) -> N
 
 def test_there_is_no_set_up_link_where_there_is_a_user(store: Store) -> None:
     assert make_setup_link(store) == ""
+
+
+def test_what_a_session_watches_ends_when_its_user_gets_another_role(store: Store) -> None:
+    add_user(store, SYSTEM, "boss", OperatorRole.ADMIN, "hash")
+    role = store.read(lambda tx: tx.admin_users.get("anna")).role  # type: ignore[union-attr] # added above
+    session_id = hash_secret(store.run(lambda tx: begin_session(tx, "anna", LIMITS)))
+    assert is_session_open(store, session_id, role, LIMITS)
+    other = OperatorRole.VIEWER if role is not OperatorRole.VIEWER else OperatorRole.OPERATOR
+    change_role(store, SYSTEM, "anna", other)
+    assert not is_session_open(store, session_id, role, LIMITS)
+    assert is_session_open(store, session_id, other, LIMITS)

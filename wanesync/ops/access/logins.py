@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass
 
 from wanesync.core.errors import NotFound
-from wanesync.core.operators import Operator
+from wanesync.core.operators import Operator, OperatorRole
 from wanesync.ops.access.users import check_name
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.access import SessionRow
@@ -61,10 +61,10 @@ def find_session(store: Store, secret: str, limits: SessionLimits, *, is_use: bo
     return found
 
 
-def is_session_open(store: Store, session_id: str, limits: SessionLimits) -> bool:
-    """Return whether a session has not ended; looking is no use of it."""
+def is_session_open(store: Store, session_id: str, role: OperatorRole, limits: SessionLimits) -> bool:
+    """Return whether a session has not ended, and its user still has this role; looking is no use of it."""
     found = store.read(lambda tx: tx.admin_sessions.get(session_id))
-    return found is not None and not _has_ended(found, store.now_ms(), limits)
+    return found is not None and found.role is role and not _has_ended(found, store.now_ms(), limits)
 
 
 def _has_ended(session: SessionRow, now_ms: int, limits: SessionLimits) -> bool:
