@@ -57,6 +57,9 @@ def test_or_gets_the_role_of_the_configuration(admin: AdminSite) -> None:
     site = build(admin, OperatorRole.VIEWER)
     browser, status = ask(site, "carol")
     assert status == 403, "a viewer sees no users"
+    with site.store.reading() as tx:
+        [row] = tx.audit.find(AuditFilter(action="user.add", subject="carol"), 10)
+    assert row.after == {"role": "viewer", "by": "single sign-on"}
     assert browser.get("/account", X_Forwarded_User="carol").status_code == 200
 
 

@@ -51,7 +51,10 @@ def _begin(services: AdminServices, name: str) -> SignOn:
     def begin(tx: Tx) -> tuple[UserRow, str]:
         user = tx.admin_users.get(name)
         if user is None and services.access.sign_on_role is not None:
-            tx.admin_users.add(name, services.access.sign_on_role, UserSecrets())
+            role = services.access.sign_on_role
+            if tx.admin_users.add(name, role, UserSecrets()):
+                by = {"role": role, "by": "single sign-on"}
+                tx.audit.add(Operator(name, Via.PAGE), "user.add", name, None, by)
             user = tx.admin_users.get(name)
         if user is None:
             raise NotAllowed(f"{name} is no user of this service: an admin adds users")
