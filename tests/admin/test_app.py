@@ -54,7 +54,17 @@ def test_an_asset_is_public_and_kept_under_the_address_of_its_content(admin: Adm
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing.js", "../app.py", "..%2fapp.py", "%2e%2e/app.py", "vendor/LICENSE-htmx", "vendor"]
+    "name",
+    [
+        "nothing.js",
+        "x%2f..%2flive.js",
+        "%00.js",
+        "../app.py",
+        "..%2fapp.py",
+        "%2e%2e/app.py",
+        "vendor/LICENSE-htmx",
+        "vendor",
+    ],
 )
 def test_nothing_else_is_served_as_an_asset(admin: AdminSite, name: str) -> None:
     assert admin.open_browser().get(f"/assets/{name}").status_code in {303, 404}

@@ -74,14 +74,22 @@ def _list_modules(package: ModuleType) -> Iterator[ModuleType]:
 
 def show_asset(name: str, request: Request) -> Response:
     """GET /assets/…: a file of the package; all of them are public."""
-    path = (ASSETS / name).resolve()
-    if path.suffix not in TYPES or not path.is_relative_to(ASSETS) or not path.is_file():
+    # Only under its own name: the digest of each name is kept, so that "./a.js" and "././a.js" would fill the memory.
+    path = ASSETS / name
+    if name not in list_assets():
         raise HTTPException(404)
     named = request.url.query == find_asset(name).partition("?")[2]
     headers = {"Cache-Control": KEPT if named else "no-cache", "Vary": "Accept-Encoding"}
     if "gzip" not in request.headers.get("accept-encoding", ""):
         return FileResponse(path, media_type=TYPES[path.suffix], headers=headers)
     return Response(compress_asset(path), media_type=TYPES[path.suffix], headers=headers | {"Content-Encoding": "gzip"})
+
+
+@cache
+def list_assets() -> frozenset[str]:
+    """Return the names of the files that are served."""
+    files = (path for path in ASSETS.rglob("*") if path.suffix in TYPES and path.is_file())
+    return frozenset(path.relative_to(ASSETS).as_posix() for path in files)
 
 
 @cache

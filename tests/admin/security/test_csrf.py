@@ -83,6 +83,7 @@ def test_a_session_has_one_token_and_another_session_another() -> None:
         ({"origin": "http://127.0.0.1:8900"}, False),
         ({"origin": "http://127.0.0.1:8901"}, True),
         ({"origin": "null"}, True),
+        ({"origin": "http://["}, True),
         ({"sec-fetch-site": "same-origin"}, False),
         ({"sec-fetch-site": "none"}, False),
         ({"sec-fetch-site": "same-site"}, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -87,7 +88,7 @@ def test_the_page_that_was_wanted_follows_the_log_in(admin: AdminSite) -> None:
 
 
 @pytest.mark.parametrize(
-    "next_path", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "/a\nb", ""]
+    "next_path", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:x", "/a\nb", "//[", ""]
 )
 def test_no_log_in_leads_to_another_site(admin: AdminSite, next_path: str) -> None:
     admin.add_user("anna", OperatorRole.VIEWER)
@@ -117,3 +118,27 @@ def test_a_name_that_another_site_has_led_here_is_refused(admin: AdminSite, host
     access = AccessSettings(hosts=frozenset({"127.0.0.1", "localhost", "[::1]"}))
     site = build_site(replace(admin.services, access=access))
     assert site.open_browser().get("/healthz", Host=host).status_code == status
+
+
+@pytest.mark.parametrize("form", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_no_large_body_is_taken_from_anyone(admin: AdminSite, form: str) -> None:
+    head = b'--x\r\nContent-Disposition: form-data; name="name"; filename="a"\r\n\r\n' if form[-1] == "x" else b"name="
+    taken: list[int] = []
+
+    def send() -> Iterator[bytes]:
+        for piece in (head, *[b"a" * 60_000] * 20, b"\r\n--x--\r\n"):
+            taken.append(len(piece))
+            yield piece
+
+    browser = admin.open_browser()
+    for body in (b"".join(send()), send()):
+        answer = browser.client.post("/login", content=body, headers={"Origin": URL, "Content-Type": form})
+        assert answer.status_code == 413
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_a_request_that_names_a_token_is_no_request_of_a_session(admin: AdminSite) -> None:
+    browser = admin.sign_in("admin")
+    assert browser.get("/api/v1/status").status_code == 200
+    for value in ("x", "Bearer", "Bearer ", "Basic YTpi"):
+        assert browser.get("/api/v1/status", Authorization=value).status_code == 401

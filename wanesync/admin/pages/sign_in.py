@@ -145,6 +145,9 @@ def _show_form(request: Request, token: str, user: str, problem: str, name: str 
 
 def _local(path: str) -> str:
     """Return a path of this service, "/" for anything else: a log-in leads to no other site."""
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return "/"
     local = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
     return path if local and path.isprintable() else "/"

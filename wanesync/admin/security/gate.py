@@ -8,6 +8,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from anyio import to_thread
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,9 +27,26 @@ from wanesync.store.tables.access import SessionRow
 
 OPEN = frozenset({"/login", "/setup", "/password", "/healthz"})
 """Paths that need nobody to be signed in, besides the assets: each has a check of its own, or shows nothing."""
+MAX_BODY_BYTES = 256_000
+"""Largest body of a request (our choice): a thousand marked jobs have 70 kB. It holds for who is not signed in, too."""
 API = "/api/"
 LIVE = "/live"
 """The end of the addresses of streams, which browsers open by themselves."""
+
+
+def _bound_body(receive: Receive) -> Receive:
+    """Return what reads the body of a request, and refuses it as soon as it is too large: none is kept or stored."""
+    size = 0
+
+    async def read() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY_BYTES:
+            raise HTTPException(413)
+        return message
+
+    return read
 
 
 class Gate:
@@ -51,7 +69,7 @@ class Gate:
             await response(scope, receive, send)
             return
         request.state.visitor = found.visitor
-        await self._app(scope, receive, self._with_cookie(send, found.secret) if found.secret else send)
+        await self._app(scope, _bound_body(receive), self._with_cookie(send, found.secret) if found.secret else send)
 
     def _admit(self, request: Request) -> SignOn:
         """Return who a request comes from. Raises NotSignedIn and NotAllowed."""
@@ -68,14 +86,22 @@ class Gate:
         if hosts and name.lower() not in hosts:
             # A name that another site has led to this machine (DNS rebinding).
             raise NotAllowed("this service is not reached under this name: see [admin] public_url")
-        by_token = "authorization" in request.headers and request.url.path.startswith(API)
-        if request.method not in csrf.SAFE_METHODS and not by_token and csrf.is_foreign(request.headers, host):
+        if (
+            request.method not in csrf.SAFE_METHODS
+            and not self._has_token(request)
+            and csrf.is_foreign(request.headers, host)
+        ):
             raise NotAllowed(FOREIGN)
+
+    @staticmethod
+    def _has_token(request: Request) -> bool:
+        """Return whether a request of the API names a token. Then no cookie counts, whatever the token is."""
+        return "authorization" in request.headers and request.url.path.startswith(API)
 
     def _find(self, request: Request) -> SignOn:
         services = self._services
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if token and request.url.path.startswith(API):
+        if self._has_token(request):
             known = find_token(services.store, token.strip()) if scheme.lower() == "bearer" else None
             return SignOn(Visitor(known.name, known.role, Via.API) if known else None)
         secret = cookies.read_session(services, request)
