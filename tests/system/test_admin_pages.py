@@ -14,7 +14,7 @@ from tests.support.browser import SCHEMES, WIDTHS, Visit, open_browser
 from wanesync.core.model import Side
 from wanesync.core.operators import OperatorRole
 
-PEOPLE, PER_S = 700, 12.0
+PEOPLE, PER_S = 450, 12.0
 BURIED = 5
 SLOW_PER_S = 3
 IN_EFFECT_S = 2.0
@@ -146,14 +146,14 @@ def expected_customers(stage: AdminStage) -> set[str]:
 
 
 def test_names_that_would_run_something_run_nothing(stage: AdminStage, admin: Visit) -> None:
+    admin.go("/people")
+    admin.page.get_by_role("searchbox", name="Find a person").fill("window.pwned")
+    with admin.page.expect_navigation():
+        admin.page.get_by_role("button", name="Find").click()
     for number, name in enumerate(HOSTILE):
         email = f"hostile{number}@example.com"
         stage.until(lambda email=email: stage.contact(email), "the contact is stored")  # type: ignore[misc] # binds the loop's value
         contact_id = stage.contact(email)["id"]
-        admin.go("/people")
-        admin.page.get_by_role("searchbox", name="Find a person").fill(email)
-        with admin.page.expect_navigation():
-            admin.page.get_by_role("button", name="Find").click()
         admin.go(f"/people/{contact_id}")
         with admin.page.expect_navigation():
             admin.page.get_by_role("button", name="Show values in plain").click()
