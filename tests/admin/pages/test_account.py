@@ -27,8 +27,11 @@ def test_the_second_factor_is_set_up_by_its_picture_and_a_code(admin: AdminSite,
     found = re.search(r'<code class="secret">([A-Z2-7]{32})</code>', page)
     assert found
     assert "<svg" in page
-    assert "code is wrong" in browser.post("/account/second-factor/on", {"code": "000000"}).text
-    done = browser.post("/account/second-factor/on", {"code": pyotp.TOTP(found[1]).at(clock.ms // 1000)}).text
+    right = {"code": pyotp.TOTP(found[1]).at(clock.ms // 1000), "current": PASSWORD}
+    assert "code is wrong" in browser.post("/account/second-factor/on", right | {"code": "000000"}).text
+    for stolen in ({"current": ""}, {"current": "a wrong guess"}):
+        assert "password is wrong" in browser.post("/account/second-factor/on", right | stolen).text
+    done = browser.post("/account/second-factor/on", right).text
     codes = re.findall(r"<code>((?:[0-9a-f]{6}-){4}[0-9a-f]{6})</code>", done)
     assert len(codes) == 10
     assert (browser.get("/account").status_code, other.get("/account").status_code) == (200, 303)

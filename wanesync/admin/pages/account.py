@@ -52,13 +52,18 @@ def prepare_factor(request: Request, services: Services, visitor: Mine) -> Respo
 
 
 @router.post("/second-factor/on")
-def turn_on(request: Request, services: Services, visitor: Mine, code: Text = "") -> Response:
-    """Turn the second factor on by a first code, and show the recovery codes, this once."""
+def turn_on(request: Request, services: Services, visitor: Mine, code: Text = "", current: Text = "") -> Response:
+    """Turn the second factor on by a first code and the password, and show the recovery codes, this once.
+
+    Without the password a thief of the session could lock its owner out. Who comes by single sign-on alone has none.
+    """
     try:
+        if get_user(services.store, visitor.name).has_password:
+            prove_password(services, visitor.name, current, find_address(services, request))
         codes = second_factor.confirm(
             services.store, visitor.operator, visitor.name, code, keep_session=visitor.session_id
         )
-    except ConfigError as error:
+    except (ConfigError, NotSignedIn) as error:
         prepared = second_factor.prepare(services.store, visitor.name)
         return _show(request, services, visitor, prepared=prepared, problem=_describe(error))
     return _show(request, services, visitor, codes=codes)
