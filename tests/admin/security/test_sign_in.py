@@ -88,6 +88,15 @@ def test_addresses_of_one_ipv6_network_count_as_one(counted: tuple[AdminSite, Co
     assert passwords.looked == PER_PAIR
 
 
+def test_addresses_of_ipv4_do_not_count_as_one_on_a_socket_for_both_families(
+    counted: tuple[AdminSite, CountingPasswords],
+) -> None:
+    site, passwords = counted
+    for number in range(60):
+        site.open_browser(f"::ffff:192.0.2.{number}").sign_in(f"name{number}", "a wrong guess")
+    assert passwords.looked == 60
+
+
 def test_guesses_are_counted_over_all_processes(admin: AdminSite) -> None:
     admin.add_user("anna", OperatorRole.ADMIN)
     sites = [build_site(admin.services) for _ in range(4)]

@@ -54,7 +54,12 @@ def give_back(tx: Tx, subjects: Subjects) -> None:
 
 def _widen(address: str) -> str:
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False)) if parsed.version == 6 else address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        # A socket for both families gives an IPv4 address so: all of them are in one network of 64 bits.
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))
+    return str(parsed)
