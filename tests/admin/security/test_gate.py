@@ -10,7 +10,9 @@ from fastapi import FastAPI
 
 from tests.support.admin import URL, AdminSite, build_site
 from tests.support.admin_routes import FoundRoute, list_routes
-from wanesync.admin.security.gate import OPEN
+from tests.support.store_fixtures import Clock
+from wanesync.admin.rendering import ASSETS, FOLDER
+from wanesync.admin.security.gate import OPEN, REFRESH
 from wanesync.admin.services import AccessSettings
 from wanesync.core.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.tokens import create_token
@@ -142,3 +144,19 @@ def test_a_request_that_names_a_token_is_no_request_of_a_session(admin: AdminSit
     assert browser.get("/api/v1/status").status_code == 200
     for value in ("x", "Bearer", "Bearer ", "Basic YTpi"):
         assert browser.get("/api/v1/status", Authorization=value).status_code == 401
+
+
+def test_a_page_that_refreshes_itself_does_not_keep_the_session_of_who_has_left(admin: AdminSite, clock: Clock) -> None:
+    left, busy = admin.sign_in("viewer"), admin.sign_in("viewer")
+    half_ms = admin.services.access.limits.idle_ms * 2 // 3
+    for status in (200, 303):
+        clock.advance(half_ms)
+        assert left.get("/queue", X_Wanesync_Refresh="1").status_code == status
+        assert busy.get("/queue").status_code == 200
+
+
+def test_each_script_that_loads_by_itself_says_so() -> None:
+    texts = [path.read_text() for path in (FOLDER / "templates").rglob("*.html")]
+    assert [text.count("every ") for text in texts if 'hx-trigger="every' in text] == [1]
+    assert all(REFRESH in text.lower() for text in texts if 'hx-trigger="every' in text)
+    assert REFRESH in (ASSETS / "refresh.js").read_text().lower()

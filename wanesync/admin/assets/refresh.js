@@ -12,7 +12,7 @@ function isBusy(part) {
 
 async function load(part) {
   const before = part.querySelector("[data-say]")?.dataset.say;
-  const answer = await fetch(part.dataset.refresh, { headers: { "HX-Request": "true" } });
+  const answer = await fetch(part.dataset.refresh, { headers: { "HX-Request": "true", "X-Wanesync-Refresh": "1" } });
   if (!answer.ok || isBusy(part)) return answer.ok;
   update(part, await answer.text()); // in place: the focus stays
   const said = part.querySelector("[data-say]");

@@ -32,6 +32,8 @@ MAX_BODY_BYTES = 256_000
 API = "/api/"
 LIVE = "/live"
 """The end of the addresses of streams, which browsers open by themselves."""
+REFRESH = "x-wanesync-refresh"
+"""The header of a request by which a page brings itself up to date (``refresh.js``)."""
 
 
 def _bound_body(receive: Receive) -> Receive:
@@ -113,7 +115,7 @@ class Gate:
 
     def _find_session(self, request: Request, secret: str) -> SessionRow | None:
         # A page that refreshes itself does not keep the session of an operator who has left.
-        is_use = not request.url.path.endswith(LIVE)
+        is_use = not request.url.path.endswith(LIVE) and REFRESH not in request.headers
         return find_session(self._services.store, secret, self._services.access.limits, is_use=is_use)
 
     def _turn_away(self, request: Request) -> Response:
