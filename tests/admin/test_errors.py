@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.admin import AdminSite
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, GuardError, NotFound, WanesyncError
@@ -44,3 +45,15 @@ def test_what_was_typed_is_not_shown_again(admin: AdminSite) -> None:
     answer = admin.sign_in("admin").post("/tokens/create", {"name": "x", "role": "viewer", "days": "secret text"})
     assert (answer.status_code, "secret text" in answer.text) == (422, False)
     assert "days" in answer.text
+
+
+def test_the_log_of_a_failure_has_the_path_of_the_route_and_not_what_was_typed(
+    admin: AdminSite,
+) -> None:
+    @admin.app.get("/healthz/{name}")
+    def fail(name: str) -> None:
+        raise RuntimeError(name)
+
+    with capture_logs() as lines:
+        admin.sign_in("viewer").get("/healthz/anna@example.com")
+    assert [(line["path"], line["kind"]) for line in lines] == [("/healthz/{name}", "RuntimeError")]

@@ -59,9 +59,9 @@ class CatchErrors:
             # Its text may hold a value: the log says where it was raised, and what it is.
             frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
             where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-            log.error(
-                "request of the admin service failed", path=scope.get("path"), kind=type(error).__name__, where=where
-            )
+            # The path may hold what was typed: the log has the one of the route.
+            path = getattr(scope.get("route"), "path", "")
+            log.error("request of the admin service failed", path=path, kind=type(error).__name__, where=where)
             if started or scope["type"] != "http":
                 raise
             request = Request(scope, receive)
