@@ -45,6 +45,15 @@ def list_routes(app: FastAPI) -> list[FoundRoute]:
     ]
 
 
+def list_endpoints(app: FastAPI) -> list[tuple[str, str, APIRoute]]:
+    """Every method of every route, its path with the names of its parameters, and the route."""
+    return [
+        (method, prefix + route.path, route)
+        for prefix, route in _walk(app.routes, "")
+        for method in sorted(route.methods or ())
+    ]
+
+
 def _walk(routes: Any, prefix: str) -> Iterator[tuple[str, APIRoute]]:
     for route in routes:
         if isinstance(route, APIRoute):

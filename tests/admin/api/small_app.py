@@ -17,6 +17,7 @@ from wanesync.admin.api.models import ApiModel, Page
 from wanesync.admin.api.routes import NOT_KEYED, PREFIX, make_router
 from wanesync.admin.errors import CatchErrors, handle
 from wanesync.core.errors import GuardError, NotFound, WanesyncError
+from wanesync.core.operators import Via
 from wanesync.store import Store
 
 
@@ -32,6 +33,7 @@ class SmallVisitor:
     """What the routes need of a visitor."""
 
     name: str
+    via: Via = Via.API
 
 
 class Thing(ApiModel):

@@ -45,7 +45,9 @@ class _Running:
         visitor: Visitor = request.state.visitor
         url = request.url
         route = f"{request.method} {url.path}?{url.query}"
-        keyed = KeyedRequest(services.store, visitor.name, route, request.headers[HEADER], self._body)
+        keyed = KeyedRequest(
+            services.store, f"{visitor.via} {visitor.name}", route, request.headers[HEADER], self._body
+        )
         keyed.begin()
         self.keyed = keyed
 
