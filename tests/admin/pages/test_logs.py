@@ -138,5 +138,9 @@ def test_too_many_streams_are_refused(admin: AdminSite, monkeypatch: pytest.Monk
     browser = admin.sign_in("viewer")
     answer = browser.get("/logs/live", Last_Event_ID="5")
     assert answer.headers["content-type"].startswith("text/event-stream")
-    monkeypatch.setattr(logs, "MAX_STREAMS", 0)
+    assert not logs._Streams.of_visitor, "it has ended"
+    monkeypatch.setitem(logs._Streams.of_visitor, "viewer1", logs.MAX_OF_VISITOR)
     assert browser.get("/logs/live").status_code == 409
+    assert admin.sign_in("operator").get("/logs/live").status_code == 200
+    monkeypatch.setattr(logs, "MAX_STREAMS", 0)
+    assert admin.sign_in("operator").get("/logs/live").status_code == 409

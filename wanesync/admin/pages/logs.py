@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import anyio
 from anyio import to_thread
@@ -53,6 +54,8 @@ MAX_DIGITS = 16
 """Of a time in ms: more is none."""
 MAX_STREAMS = 20
 """Streams of a process at a time (our choice): each reads the database once a second."""
+MAX_OF_VISITOR = 8
+"""Streams of one user at a time (our choice), as on the overview: one alone does not take the place of all."""
 NO_PERSON = "no record has this address: records are stored once they were listed or changed"
 
 
@@ -60,6 +63,7 @@ class _Streams:
     """How many streams are open in this process."""
 
     open = 0
+    of_visitor: ClassVar[Counter[str]] = Counter()
 
 
 @router.get("")
@@ -156,7 +160,7 @@ async def stream(
 
     ``from_ms``: entries from then on; 0: from now on.
     """
-    if _Streams.open >= MAX_STREAMS:
+    if _Streams.open >= MAX_STREAMS or _Streams.of_visitor[visitor.name] >= MAX_OF_VISITOR:
         raise GuardError("too many pages follow the log: close one of them")
     store = live.services.store
     wanted = query.read(store.now_ms(), visitor)
@@ -165,8 +169,20 @@ async def stream(
         from_ms = int(last)
     make = partial(Follower, store, wanted, from_ms)
     may_go_on = watch_session(live.services, visitor)
-    events = follow(make, query, may_go_on, lambda: live.hub.closing)
+    events = count_stream(visitor.name, follow(make, query, may_go_on, lambda: live.hub.closing))
     return StreamingResponse(events, media_type="text/event-stream", headers=NOT_BUFFERED)
+
+
+async def count_stream(visitor: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield the events of a stream, which counts for its visitor until it ends."""
+    _Streams.of_visitor[visitor] += 1
+    try:
+        async for event in events:
+            yield event
+    finally:
+        _Streams.of_visitor[visitor] -= 1
+        if not _Streams.of_visitor[visitor]:
+            del _Streams.of_visitor[visitor]
 
 
 async def follow(
