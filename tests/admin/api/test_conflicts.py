@@ -26,7 +26,7 @@ def count_open(admin: Site) -> int:
 def test_conflicts_are_listed_by_field_and_page(call: Caller) -> None:
     client = call("viewer")
     kept = client.get("/conflicts", params={"only": "kept", "field": "phone"}).json()["items"]
-    assert [(one["field"], one["agree"], one["conflicts"][0]["value"]) for one in kept] == [("phone", True, "•••11")]
+    assert [(one["field"], one["agree"], one["conflicts"][0]["value"]) for one in kept] == [("phone", True, "•••")]
     first = client.get("/conflicts", params={"limit": 1}).json()
     assert first["next"]
     assert client.get("/conflicts", params={"limit": 1, "cursor": first["next"]}).status_code == 200
