@@ -211,7 +211,10 @@ def apply(
 ) -> Response:
     """Apply the plan of a run, where it is still valid."""
     wanted = find_confirmations(ops.read_run(services.store, run_id))
-    given = Approvals(_read_number(force), _read_number(max_creations))
+    # What is not asked for is not confirmed: the guards look again at what is due by then.
+    given = Approvals(
+        _read_number(force) if wanted.overwritten else None, _read_number(max_creations) if wanted.created else None
+    )
     if (wanted.overwritten and given.force != wanted.overwritten) or (
         wanted.created and given.max_creations != wanted.created
     ):
