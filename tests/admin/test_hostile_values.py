@@ -37,7 +37,7 @@ def _takes_text(field: Any) -> bool:
 def test_no_text_makes_an_error_of_ours(site: AdminSite) -> None:
     browser, failed = site.sign_in("admin"), []
     browser.client = type(browser.client)(
-        site.app, browser.client.base_url, follow_redirects=False, cookies=browser.client.cookies,
+        site.app, str(browser.client.base_url), follow_redirects=False, cookies=browser.client.cookies,
         raise_server_exceptions=False,
     )  # fmt: skip
     for method, path, route in list_endpoints(site.app):
