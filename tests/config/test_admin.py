@@ -21,6 +21,7 @@ def test_by_default_only_this_machine_reaches_it_and_no_header_signs_in() -> Non
     [
         ({"certificate": "a.pem"}, "both or neither"),
         ({"single_sign_on_header": "X-User"}, "needs trusted_proxies"),
+        ({"single_sign_on_header": "X-User", "trusted_proxies": "127.0.0.1"}, "needs public_url"),
         ({"single_sign_on_role": "viewer"}, "needs single_sign_on_header"),
         ({"single_sign_on_header": "X User", "trusted_proxies": "10.0.0.1"}, "pattern"),
         ({"trusted_proxies": "0.0.0.0/0"}, "every address"),
@@ -38,7 +39,12 @@ def test_what_makes_no_sense_is_refused(values: dict[str, object], problem: str)
 
 def test_single_sign_on_names_proxies_and_a_role() -> None:
     admin = Admin.model_validate(
-        {"single_sign_on_header": "X-User", "trusted_proxies": "10.0.0.1", "single_sign_on_role": "operator"}
+        {
+            "single_sign_on_header": "X-User",
+            "trusted_proxies": "10.0.0.1",
+            "public_url": "https://admin.example.com",
+            "single_sign_on_role": "operator",
+        }
     )
     assert admin.single_sign_on_role is OperatorRole.OPERATOR
     assert admin.trusted_proxies == ("10.0.0.1/32",)

@@ -43,6 +43,11 @@ class Admin(Section):
             raise ValueError(
                 "single_sign_on_header needs trusted_proxies: from any other machine the header is a claim"
             )
+        if self.single_sign_on_header and not self.public_url:
+            raise ValueError(
+                "single_sign_on_header needs public_url: under any other name another site could lead a browser on the "
+                "proxy's machine here, whose header would count"
+            )
         if self.single_sign_on_role and not self.single_sign_on_header:
             raise ValueError("single_sign_on_role needs single_sign_on_header")
         return self
