@@ -129,6 +129,8 @@ def test_no_more_events_are_opened_than_are_needed() -> None:
 def test_an_address_in_a_source_is_not_shown() -> None:
     assert show_source("hubspot:CRM_UI/jane@example.com") == "hubspot:CRM_UI/j***"
     assert show_source("hubspot:IMPORT/7") == "hubspot:IMPORT/7"
+    assert show_source("jane@example.com") == "j***"
+    assert show_source("jane@example.com/7") == "j***/7"
 
 
 # -- what is held

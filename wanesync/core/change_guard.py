@@ -125,7 +125,8 @@ def count_direction_changes(field_name: str, writes: Iterable[PendingWrite]) -> 
 def show_source(source: str) -> str:
     """Return a source without personal data: HubSpot names some users by their e-mail address."""
     head, slash, author = source.partition("/")
-    return f"{head}{slash}{author[:1]}***" if "@" in author else source
+    shown = [f"{part[:1]}***" if "@" in part else part for part in (head, author)]
+    return slash.join(shown) if slash else shown[0]
 
 
 def loop_source(field_name: str) -> str:
