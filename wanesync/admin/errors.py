@@ -23,7 +23,7 @@ _FRAMES = 6
 
 def answer_error(request: Request, error: Exception) -> Response:
     """Return the answer to an error: its message for one of ours, nothing but the status for any other."""
-    if request.url.path.startswith(API):
+    if request.scope["path"].startswith(API):
         return answer_problem(error)
     problem = describe_problem(error)
     detail = "" if isinstance(error, HTTPException) else problem.detail

@@ -78,7 +78,7 @@ def render(
         "visitor": visitor,
         "nonce": getattr(request.state, "nonce", ""),
         "nav": [entry for entry in nav if visitor is not None and visitor.may(entry.permission)],
-        "path": request.url.path,
+        "path": request.scope["path"],
         **context,
     }
     found = environment().get_template(template)

@@ -147,8 +147,8 @@ def _describe(write: PendingWrite) -> dict[str, JSON]:
     return {"write": write.id, "kind": kind, "then": LOST_ANSWERS[write.result], "fields": changes}
 
 
-PERSONAL_NAMES = frozenset({"fields", "source"})
-"""Keys of the data of a journal entry below which values of people stand."""
+VALUES_OF_PEOPLE = "fields"
+"""Key of the data of a journal entry below which values of people stand."""
 
 
 def show_data(data: object, show_value: Callable[[str], str]) -> object:
@@ -166,7 +166,7 @@ def show_data(data: object, show_value: Callable[[str], str]) -> object:
 def _show_item(name: str, value: object, show_value: Callable[[str], str]) -> object:
     if name == "source" and isinstance(value, str):
         return show_source(value)
-    if name == "fields" and isinstance(value, Mapping):
+    if name == VALUES_OF_PEOPLE and isinstance(value, Mapping):
         return _show_values(value, show_value)
     return show_data(value, show_value)
 

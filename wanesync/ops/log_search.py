@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from wanesync.core.errors import ConfigError
 from wanesync.core.ids import MAX_INDEXED_BYTES, made_ms
 from wanesync.core.model import normalise_email
-from wanesync.ops.history import PERSONAL_NAMES, find_ids, show_data
+from wanesync.ops.history import VALUES_OF_PEOPLE, find_ids, show_data
 from wanesync.output import UNSAFE
 from wanesync.store.tables.audit import AuditFilter, AuditRow
 from wanesync.store.tables.journal import JournalFilter, JournalRow
@@ -295,13 +295,14 @@ def _bounded(entries: list[Entry], limit: int) -> _Found:
 
 
 def _mentions(row: JournalRow, text: str) -> bool:
-    return text in {row.record_id, row.link_id, row.id} or _holds(row.data, text)
+    # What is searched is what is shown: also without the address in the source of a change.
+    return text in {row.record_id, row.link_id, row.id} or _holds(show_data(row.data, lambda _: ""), text)
 
 
 def _holds(data: object, text: str) -> bool:
     """Return whether a text stands in the data but for values of people: what matches would tell what is masked."""
     if isinstance(data, Mapping):
-        return any(_holds(value, text) for name, value in data.items() if name not in PERSONAL_NAMES)
+        return any(_holds(value, text) for name, value in data.items() if name != VALUES_OF_PEOPLE)
     if isinstance(data, list):
         return any(_holds(value, text) for value in data)
     return isinstance(data, str) and text in data

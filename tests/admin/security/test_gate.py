@@ -160,3 +160,12 @@ def test_each_script_that_loads_by_itself_says_so() -> None:
     assert [text.count("every ") for text in texts if 'hx-trigger="every' in text] == [1]
     assert all(REFRESH in text.lower() for text in texts if 'hx-trigger="every' in text)
     assert REFRESH in (ASSETS / "refresh.js").read_text().lower()
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:8900/assets/", "127.0.0.1:8900/api/", "127.0.0.1:8900/login?", "[", "a@b#"]
+)
+def test_the_name_of_the_host_does_not_change_the_path(admin: AdminSite, host: str) -> None:
+    assert admin.open_browser().get("/users", Host=host).status_code == 303
+    _, token = create_token(admin.store, SYSTEM, "script", OperatorRole.ADMIN, 1)
+    assert admin.open_browser().get("/users", Host=host, Authorization=f"Bearer {token}").status_code == 303

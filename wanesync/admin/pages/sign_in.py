@@ -84,7 +84,7 @@ def log_out(services: Services, visitor: Annotated[Visitor, require(Permission.A
 def show_link(request: Request, services: Services, token: str = "") -> Response:
     """The page of a link that works once: for the first user, or to set a password."""
     user = find_link(services.store, token)
-    first = request.url.path == "/setup"
+    first = request.scope["path"] == "/setup"
     if user is None or first is bool(user):
         raise NotFound(USED)
     return _show_form(request, token, user, "")

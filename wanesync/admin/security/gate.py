@@ -77,7 +77,7 @@ class Gate:
         """Return who a request comes from. Raises NotSignedIn and NotAllowed."""
         self._check_place(request)
         found = self._find(request)
-        path = request.url.path
+        path = request.scope["path"]
         if found.visitor is None and path not in OPEN and not path.startswith(ASSETS):
             raise NotSignedIn("sign in first")
         return found
@@ -98,7 +98,7 @@ class Gate:
     @staticmethod
     def _has_token(request: Request) -> bool:
         """Return whether a request of the API names a token. Then no cookie counts, whatever the token is."""
-        return "authorization" in request.headers and request.url.path.startswith(API)
+        return "authorization" in request.headers and request.scope["path"].startswith(API)
 
     def _find(self, request: Request) -> SignOn:
         services = self._services
@@ -115,12 +115,12 @@ class Gate:
 
     def _find_session(self, request: Request, secret: str) -> SessionRow | None:
         # A page that refreshes itself does not keep the session of an operator who has left.
-        is_use = not request.url.path.endswith(LIVE) and REFRESH not in request.headers
+        is_use = not request.scope["path"].endswith(LIVE) and REFRESH not in request.headers
         return find_session(self._services.store, secret, self._services.access.limits, is_use=is_use)
 
     def _turn_away(self, request: Request) -> Response:
         """Return the log-in page for a browser, and 401 for a program."""
-        path = request.url.path
+        path = request.scope["path"]
         if path.startswith(API):
             return answer_error(request, NotSignedIn("send Authorization: Bearer TOKEN (wanesync admin token create)"))
         wanted = path + (f"?{request.url.query}" if request.url.query else "")
