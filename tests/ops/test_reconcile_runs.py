@@ -8,8 +8,9 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import ConfigError, GuardError, NotFound
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operators import Operator, OperatorRole, Via
 from wanesync.core.reconcile_runs import ASKED_LIMIT_MS, Approvals, RunFacts, RunOptions, RunState
+from wanesync.ops.access.tokens import create_token
 from wanesync.ops.reconcile_runs import (
     approve_run,
     ask_apply,
@@ -61,6 +62,16 @@ def test_a_run_is_started_once_at_a_time(store: Store) -> None:
 def test_what_is_absurd_is_refused(store: Store, options: RunOptions) -> None:
     with pytest.raises(ConfigError):
         start_run(store, ADA, options)
+
+
+def test_a_token_is_no_second_operator_beside_the_one_who_made_it(store: Store) -> None:
+    create_token(store, ADA, "CI", OperatorRole.ADMIN, 1)
+    create_token(store, BOB, "bob's", OperatorRole.ADMIN, 1)
+    run_id = planned(store)
+    with pytest.raises(GuardError, match="token of his or her own"):
+        approve_run(store, Operator("CI", Via.API), run_id, approval=True)
+    assert read_run(store, run_id).state is RunState.PLANNED
+    approve_run(store, Operator("bob's", Via.API), run_id, approval=True)
 
 
 def test_it_is_approved_by_another_and_applied(store: Store) -> None:

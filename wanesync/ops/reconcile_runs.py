@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, DifferenceClass
 from wanesync.core.errors import ConfigError, GuardError, NotFound
-from wanesync.core.reconcile_runs import Approvals, Run, RunFacts, RunOptions, RunState
+from wanesync.core.operators import Via
+from wanesync.core.reconcile_runs import Approvals, Run, RunFacts, RunOptions, RunState, name_person
 from wanesync.reconcile.lock import AlreadyRunning
 from wanesync.reconcile.plan_files import PlanReader
 from wanesync.store.session import ConstraintViolated, PrivilegeDenied
@@ -147,11 +148,22 @@ def approve_run(store: Store, operator: Operator, run_id: str, *, approval: bool
     def approve(tx: Tx) -> None:
         run = _get(tx, run_id)
         run.check_approve(approval, operator)
+        _check_tokens(tx, run, operator)
         facts = replace(run.facts, approved_by=operator.name, approved_ms=tx.now_ms)
         _change(tx, run, RunState.APPROVED, facts)
         tx.audit.add(operator, "reconcile.approve", run_id, {"state": run.state}, {"started_by": facts.started_by})
 
     store.run(approve)
+
+
+def _check_tokens(tx: Tx, run: Run, operator: Operator) -> None:
+    """Raise GuardError where one of the two is a token of the API that the other one made."""
+    if operator.via not in {Via.PAGE, Via.API}:
+        return  # the database roles of commands read no tokens
+    starter, approver = run.facts.started_by.casefold(), name_person(operator)
+    made = {(token.name.casefold(), token.made_by.casefold()) for token in tx.admin_tokens.get_all()}
+    if {(starter, approver), (approver, starter)} & made:
+        raise GuardError("who started a run cannot approve it by a token of his or her own: another operator must")
 
 
 def ask_apply(store: Store, operator: Operator, run_id: str, confirmed: Approvals, *, approval: bool) -> None:
