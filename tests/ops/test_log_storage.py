@@ -13,7 +13,7 @@ import structlog
 
 from tests.support.planted import WORD, plant
 from wanesync import log
-from wanesync.core.errors import DatabaseUnavailable
+from wanesync.core.errors import DatabaseRefused, DatabaseUnavailable
 from wanesync.ops import log_storage
 from wanesync.ops.log_storage import DROPPED, LogStorage, store_log_lines
 from wanesync.store import Store
@@ -131,6 +131,21 @@ def test_a_database_that_is_away_costs_lines_and_no_work(store: Store, monkeypat
     assert storage.write_waiting() == 51
     lines = read(store)
     assert [line.data["lines"] for line in lines if line.event == DROPPED] == [10]
+
+
+def test_lines_that_the_database_refuses_hold_up_no_later_ones(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = taking(store)
+    logger.info("refused")
+
+    def refuse(_: object) -> NoReturn:
+        raise DatabaseRefused("a value")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "run", refuse)
+        storage.write_waiting()
+    logger.info("later")
+    storage.write_waiting()
+    assert {line.event for line in read(store)} == {"later", DROPPED}
 
 
 def test_an_error_within_the_storage_reaches_no_work(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

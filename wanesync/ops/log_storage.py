@@ -22,7 +22,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from wanesync import log
-from wanesync.core.errors import WanesyncError
+from wanesync.core.errors import DatabaseRefused, WanesyncError
 from wanesync.store.tables.log_lines import LogLine
 
 if TYPE_CHECKING:
@@ -114,6 +114,11 @@ class LogStorage(logging.Handler):
             lines = [line for one in taken if (line := self._make_line(one))]
             try:
                 self._store.run(lambda tx, lines=lines: tx.log_lines.add(lines))  # type: ignore[misc] # binds the loop's value
+            except DatabaseRefused:
+                # It will not take these lines later either: they must not hold up all that follow.
+                self._forget(taken)
+                self._dropped += len(taken)
+                break
             except WanesyncError:
                 raise
             except Exception:
