@@ -72,6 +72,13 @@ def start_interpreter(arguments: Sequence[str], env: Mapping[str, str], log: IO[
     )
 
 
+def has_input(stream: IO[str] | int) -> bool:
+    """Whether something, or the end, can be read without waiting; of a file with any number, unlike select(2)."""
+    poll = select.poll()
+    poll.register(stream, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class ChildProcess:
     """``wanesync <arguments>`` with ``env``; standard error goes to the file ``log``.
 
@@ -105,7 +112,7 @@ class ChildProcess:
 
     def is_ready(self) -> bool:
         """Whether the first line can be read without waiting."""
-        return bool(self._process.stdout and select.select([self._process.stdout], [], [], 0)[0])
+        return bool(self._process.stdout and has_input(self._process.stdout))
 
     def check(self) -> None:
         """Raise ChildFailed when it has ended."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -20,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO
+
+from wanesync.child_process import has_input
 
 ROOT = Path(__file__).parents[2]
 ANSWER_BYTES = 32
@@ -80,7 +81,7 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
-        if self._code is None and select.select([self._pidfd], [], [], 0)[0]:
+        if self._code is None and has_input(self._pidfd):
             self._code = _forker().request({"reap": self.pid})
             os.close(self._pidfd)
         return self._code

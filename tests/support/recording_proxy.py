@@ -67,9 +67,13 @@ class RecordingProxy:
 
 
 def _tunnel(one: socket.socket, other: socket.socket) -> None:
+    ends = {end.fileno(): end for end in (one, other)}
+    poll = select.poll()
+    for number in ends:
+        poll.register(number, select.POLLIN)
     with suppress(OSError):
         while True:
-            ready, _, _ = select.select([one, other], [], [], 5)
+            ready = [ends[number] for number, _ in poll.poll(5_000)]
             if not ready:
                 return
             for source in ready:

@@ -126,7 +126,9 @@ def run_in_terminal(command: Sequence[str], folder: Path, env: Mapping[str, str]
     shown = bytearray()
     end = time.monotonic() + 2 * DEADLINE_S
     try:
-        while select.select([master], [], [], max(end - time.monotonic(), 0))[0]:
+        poll = select.poll()
+        poll.register(master, select.POLLIN)
+        while poll.poll(max(end - time.monotonic(), 0) * 1000):
             try:
                 shown += os.read(master, 1 << 16)
             except OSError:  # the end of a terminal (EIO)
