@@ -11,7 +11,7 @@ from wanesync.admin_wiring import build_access, build_admin_services, find_addre
 from wanesync.config.admin import Admin
 from wanesync.config.model import Config, Create
 from wanesync.core.errors import ConfigError
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
 from wanesync.store import Store
 

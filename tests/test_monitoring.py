@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from tests.support.metrics import find_metrics, render_full_page
-from wanesync.core.alarms import CLASSES, AlarmCode
+from wanesync.core.operating.alarms import CLASSES, AlarmCode
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 RULES = yaml.safe_load((DEPLOY / "prometheus" / "rules.yml").read_text())["groups"][0]["rules"]

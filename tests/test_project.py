@@ -31,7 +31,7 @@ WITHOUT_MIRROR = {
     "bench": "benchmarks are measured, not tested; tests/bench has tests of the parts that compute",
     "demo": "the demonstration runs as a whole in tests/system/test_demo.py",
     "sandbox": "the stand-ins are tested through their HTTP endpoints and the vendors' own SDKs in tests/sandbox",
-    "cli/commands/admin.py": "keeps running; tests/system/test_admin_service.py; its parts: tests/cli/commands/admin",
+    "cli/commands/access/admin.py": "keeps running; tests/system/test_admin_service.py, tests/cli/commands/access",
     "cli/commands/bench.py": "runs the benchmarks; tests/system/test_bench.py",
     "cli/commands/demo.py": "runs the demonstration; tests/system/test_demo.py",
     "cli/commands/queue.py": "keeps running; tests/system/test_bus.py",

@@ -17,9 +17,9 @@ from wanesync.alert_wiring import build_alert_desk
 from wanesync.config.model import API_KEYS, Config, read_secrets
 from wanesync.core.errors import ConfigError
 from wanesync.ops.access.logins import SessionLimits, make_setup_link
-from wanesync.ops.bulk_runs import BulkRunner
-from wanesync.ops.decisions import DecisionDesk
-from wanesync.ops.reconcile_processes import ReconcileProcesses
+from wanesync.ops.people.decisions import DecisionDesk
+from wanesync.ops.queue.bulk_runs import BulkRunner
+from wanesync.ops.reconcile.processes import ReconcileProcesses
 from wanesync.store.database import Store
 from wanesync.web.certificate import ServerCertificate
 from wanesync.web.exposure import check_exposure, is_loopback_host

@@ -13,10 +13,10 @@ from wanesync.adapters.notices.messenger import NoticeMessenger
 from wanesync.adapters.notices.other_services import MISSING, is_installed
 from wanesync.config.alerts import RECIPIENT_LISTS
 from wanesync.config.model import Config
-from wanesync.core.alerts import AlertPolicy
 from wanesync.core.errors import ConfigError
 from wanesync.core.ids import make_id
-from wanesync.core.recipients import RecipientBook, RecipientKind, make_book
+from wanesync.core.operating.alerts import AlertPolicy
+from wanesync.core.operating.recipients import RecipientBook, RecipientKind, make_book
 from wanesync.ops.alerts.desk import AlertDesk
 from wanesync.ops.alerts.evaluator import Evaluator
 from wanesync.ops.alerts.situation import SituationReader

@@ -23,8 +23,8 @@ from wanesync.config.model import HOOK_SECRETS, Config, Server
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
+from wanesync.core.operating.tracing import NO_TRACING, Tracing
 from wanesync.core.ports import WebhookPort
-from wanesync.core.tracing import NO_TRACING, Tracing
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store.database import Store, open_store
 from wanesync.store.encryption import key_file_of

@@ -88,7 +88,7 @@ def make_tracing(exporter: SpanExporter, sample: float, process: str) -> OpenTel
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenTelemetryTracing:
-    """Spans of one process (``core.tracing.Tracing``)."""
+    """Spans of one process (``core.operating.tracing.Tracing``)."""
 
     provider: TracerProvider
     is_on: bool = True

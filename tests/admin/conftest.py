@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from tests.support.admin import CHEAP, CONFIG, AdminSite, Browser, build_site
 from tests.support.store_fixtures import Clock
 from wanesync.admin.services import AdminServices
-from wanesync.core.operators import OperatorRole
-from wanesync.ops.decisions import DecisionDesk
+from wanesync.core.operating.operators import OperatorRole
+from wanesync.ops.people.decisions import DecisionDesk
 from wanesync.store import Store, make_key, open_store
 from wanesync.store.clock import DatabaseClock
 from wanesync.wiring import build_decision_runtime

@@ -10,7 +10,7 @@ from tests.support.database_roles import made_roles
 from wanesync.admin.services import AdminServices
 from wanesync.ops.access.logins import make_setup_link
 from wanesync.ops.audit import verify_audit
-from wanesync.ops.decisions import DecisionDesk
+from wanesync.ops.people.decisions import DecisionDesk
 from wanesync.store import make_key, open_store
 from wanesync.store.roles.matrix import Role
 from wanesync.wiring import build_decision_runtime

@@ -10,7 +10,7 @@ import pytest
 from tests.support.admin import CHEAP, CONFIG, AdminSite, build_site
 from tests.support.admin_routes import list_endpoints
 from wanesync.admin.services import AdminServices
-from wanesync.ops.decisions import DecisionDesk
+from wanesync.ops.people.decisions import DecisionDesk
 from wanesync.store import Store
 from wanesync.wiring import build_decision_runtime
 

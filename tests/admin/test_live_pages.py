@@ -15,7 +15,7 @@ from tests.support.lanes import queue, start_processes
 from tests.support.operators import ADA
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 from wanesync.core.rate_limits import Limit
 from wanesync.ops.limits import change_limit
 from wanesync.ops.pauses import pause_sides

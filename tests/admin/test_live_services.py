@@ -11,7 +11,7 @@ import pytest
 from tests.support.admin import PASSWORD, AdminSite
 from tests.support.store_fixtures import Clock
 from wanesync.admin import live
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 from wanesync.web.server import Listener, open_socket
 
 

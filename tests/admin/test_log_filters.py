@@ -7,10 +7,10 @@ import pytest
 from wanesync.admin.log_filters import LogQuery, describe, show_entry
 from wanesync.admin.security.visitors import Visitor
 from wanesync.core.errors import ConfigError
-from wanesync.core.operators import OperatorRole, Via
-from wanesync.ops.log_search import Entry, Source
+from wanesync.core.operating.operators import OperatorRole, Via
+from wanesync.ops.logs.search import Entry, Source
 from wanesync.store.codec import JSON
-from wanesync.store.tables.log_lines import Position
+from wanesync.store.tables.operating.log_lines import Position
 
 ADMIN, VIEWER = (Visitor("ada", role, Via.PAGE) for role in (OperatorRole.ADMIN, OperatorRole.VIEWER))
 NOW_MS = 1_796_000_000_000

@@ -8,8 +8,8 @@ from wanesync.admin.queue_filters import QueueQuery, read_position, write_positi
 from wanesync.core.errors import ConfigError
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
-from wanesync.core.queue_filter import QueueFilter, QueueState
-from wanesync.store.tables.job_lists import Position
+from wanesync.core.operating.queue_filter import QueueFilter, QueueState
+from wanesync.store.tables.operating.job_lists import Position
 
 
 def test_texts_become_values() -> None:

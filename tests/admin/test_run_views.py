@@ -6,9 +6,9 @@ from wanesync.admin.run_views import find_confirmations, list_steps, show_fields
 from wanesync.admin.security.visitors import Visitor
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.core.operators import OperatorRole, Via
-from wanesync.core.reconcile_runs import Run, RunFacts, RunState
-from wanesync.ops.reconcile_runs import PlannedChange, PlannedField
+from wanesync.core.operating.operators import OperatorRole, Via
+from wanesync.core.operating.reconcile_runs import Run, RunFacts, RunState
+from wanesync.ops.reconcile.runs import PlannedChange, PlannedField
 
 
 def a_run(facts: RunFacts) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wanesync.admin.ways_out import PAGES, find_page
-from wanesync.core.alarms import AlarmCode
+from wanesync.core.operating.alarms import AlarmCode
 
 
 def test_an_alarm_leads_to_a_page_that_exists() -> None:

@@ -33,11 +33,11 @@ from wanesync.bench.large_tables import open_filler
 from wanesync.bench.postgres_cluster import temporary_cluster
 from wanesync.child_process import clean_environment
 from wanesync.core.model import Conflict, Link, Record, Side, StoredRecord
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
 from wanesync.store import Store, open_store
 from wanesync.store.codec import JSON
-from wanesync.store.tables.log_lines import LogLine
+from wanesync.store.tables.operating.log_lines import LogLine
 
 MAX_P95_MS, MAX_FIRST_LOAD = 200, 200_000
 CHUNK = 2_000

@@ -26,11 +26,11 @@ from wanesync.bus.client import BusUnavailable
 from wanesync.bus.envelope import bind_exchange
 from wanesync.bus.messages import Answer, Incoming, Kind, Status
 from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature
-from wanesync.core.figures import Figure, time_amount
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Figure, time_amount
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.door_test import TEST_HEADER, Verdict, describe_message, read_seen, store_sent
 from wanesync.web.metrics import WebhookCounters
 

@@ -21,10 +21,10 @@ from wanesync.bus.messages import (
     Status,
     Work,
 )
-from wanesync.core.figures import BUCKETS
 from wanesync.core.jobs import Ending, JobKind, JobReport
 from wanesync.core.model import Side
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.core.operating.figures import BUCKETS
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.door_test import DoorMessage
 
 TEST = DoorMessage("0" * 32, "https://sync.example.com", "d", "s", 5, "ok", 2)

@@ -32,7 +32,7 @@ from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged
 from wanesync.core.model import Side
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.sync.intake import Intake
 
 pytestmark = pytest.mark.slow

@@ -23,12 +23,12 @@ from tests.support.core_builders import contact, customer, link
 from tests.support.run_main import TERMINAL_CODES, Ended, closed_pipe, full_disk, run_main
 from tests.support.stage import Stage
 from wanesync.cli.command_table import COMMANDS, load
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import AlertState, Notice, NoticeKind
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Conflict, Note, NoteCode, Side, StoredRecord
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import AlertState, Notice, NoticeKind
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.output import UNSAFE
 from wanesync.sandbox.server import Options

@@ -8,7 +8,7 @@ import pwd
 import pytest
 
 from wanesync.cli.operator import find_operator
-from wanesync.core.operators import Via
+from wanesync.core.operating.operators import Via
 
 
 def test_the_operator_is_the_user_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from wanesync.config.admin import Admin
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 
 
 def test_by_default_only_this_machine_reaches_it_and_no_header_signs_in() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from wanesync.config.alerts import ALERT_SECRETS
 from wanesync.config.model import Config, load
-from wanesync.core.alarms import AlarmCode, Level
-from wanesync.core.alerts import HOUR_MS, AlertPolicy, QuietHours
 from wanesync.core.errors import ConfigError
+from wanesync.core.operating.alarms import AlarmCode, Level
+from wanesync.core.operating.alerts import HOUR_MS, AlertPolicy, QuietHours
 
 BASE = '[create]\ncustomers = "all"\ncontacts = "all"\n'
 SLACK = "https://hooks.slack.com/services/T0/B0/XYZ"

@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import ConfigError
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 from wanesync.ops.audit import find_audit, verify_audit
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 ANNA = Operator("anna", Via.PAGE)
 

@@ -8,15 +8,15 @@ import pytest
 
 from tests.support.database_roles import made_roles
 from tests.support.lanes import bury
-from wanesync.core.bulk_runs import BulkAction, BulkState
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator, Via
-from wanesync.core.queue_filter import QueueFilter, QueueState
-from wanesync.ops.bulk_runs import BulkRequest, BulkRunner, cancel_bulk_run, read_bulk_run, start_bulk_run
-from wanesync.ops.job_details import read_job
-from wanesync.ops.jobs import try_now
-from wanesync.ops.queue_lists import read_queue
+from wanesync.core.operating.bulk_runs import BulkAction, BulkState
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.core.operating.queue_filter import QueueFilter, QueueState
+from wanesync.ops.queue.bulk_runs import BulkRequest, BulkRunner, cancel_bulk_run, read_bulk_run, start_bulk_run
+from wanesync.ops.queue.job_details import read_job
+from wanesync.ops.queue.jobs import try_now
+from wanesync.ops.queue.queue_lists import read_queue
 from wanesync.store import make_key, open_store
 from wanesync.store.roles.matrix import Role
 from wanesync.store.session import PrivilegeDenied

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.support.store_fixtures import Clock
-from wanesync.core.figures import DAY_MS, HOUR_MS, MINUTE_MS, Figure, InTime
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import DAY_MS, HOUR_MS, MINUTE_MS, Figure, InTime
 from wanesync.ops.figures import read_series, read_timeliness, read_total, read_totals
 from wanesync.store import Store
 from wanesync.store.figure_counts import store_figures

@@ -8,11 +8,11 @@ import pytest
 
 from tests.support.operators import ADA
 from wanesync.core.errors import ConfigError, ConfirmationNeeded
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 from wanesync.core.rate_limits import BULK, Limit, cap
 from wanesync.ops.limits import change_limit, explain_limit, list_limits, reset_limit, set_limit
 from wanesync.store import Store, Tx
-from wanesync.store.tables.audit import AuditFilter, AuditRow
+from wanesync.store.tables.operating.audit import AuditFilter, AuditRow
 
 
 @pytest.fixture(name="limited")

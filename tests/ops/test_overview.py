@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import Alarm, AlarmCode, Level
-from wanesync.core.alerts import AlertState
-from wanesync.core.figures import HOUR_MS, MINUTE_MS, Figure
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode, Level
+from wanesync.core.operating.alerts import AlertState
+from wanesync.core.operating.figures import HOUR_MS, MINUTE_MS, Figure
 from wanesync.core.rate_limits import Limit
 from wanesync.ops.overview import EVALUATED_MS, Chart, Period, Trends, format_share, read_overview, read_trends
 from wanesync.store import Store

@@ -11,7 +11,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.pauses import pause_field, pause_sides, resume_field, resume_sides
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 from wanesync.store.tables.settings import operator_pause
 
 KNOWN = {"city", "phone"}

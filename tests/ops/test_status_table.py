@@ -7,9 +7,9 @@ from rich.console import Console
 
 from tests.support.lanes import bury, queue, start_processes
 from tests.support.store_fixtures import Clock
-from wanesync.core.figures import Figure, InTime
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Side
+from wanesync.core.operating.figures import Figure, InTime
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.ops.status import read_status
 from wanesync.ops.status_table import render_status

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.virtual_clock import VirtualClock
-from wanesync.core.figures import Figure, RequestResult
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Figure, RequestResult
 from wanesync.core.ports import RequestEnd
 from wanesync.core.rate_limits import SlotRequest
 from wanesync.ratelimit.pacer import Pacer

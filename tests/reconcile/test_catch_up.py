@@ -14,8 +14,8 @@ from wanesync.core.ports import EventPage
 from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
 from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.database import Store
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.store.tables.settings import CURSORS
-from wanesync.store.tables.webhook_counts import Outcome
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from tests.support.alert_situations import PLANTED
 from tests.support.canned_server import Asked, CannedServer, Told
 from tests.support.stage import Stage
-from wanesync.core.alarms import AlarmCode
+from wanesync.core.operating.alarms import AlarmCode
 from wanesync.ops.alerts.notices import name_code
 from wanesync.store import Store
 

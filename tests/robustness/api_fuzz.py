@@ -46,7 +46,7 @@ from wanesync.admin.app import build_admin_app
 from wanesync.admin_wiring import build_admin_services
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Conflict, Side
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.tokens import create_token
 from wanesync.store import Store, Tx
 

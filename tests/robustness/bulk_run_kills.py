@@ -21,15 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wanesync.child_process import clean_environment
-from wanesync.core.bulk_runs import BulkAction, BulkState
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator, Via
-from wanesync.core.queue_filter import QueueFilter
-from wanesync.ops import bulk_runs
-from wanesync.ops.bulk_runs import BulkRequest, BulkRunner, read_bulk_run, read_outcomes, start_bulk_run
+from wanesync.core.operating.bulk_runs import BulkAction, BulkState
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.core.operating.queue_filter import QueueFilter
+from wanesync.ops.queue import bulk_runs
+from wanesync.ops.queue.bulk_runs import BulkRequest, BulkRunner, read_bulk_run, read_outcomes, start_bulk_run
 from wanesync.store import Store, make_key, open_store
-from wanesync.store.tables import bulk_runs as table
+from wanesync.store.tables.operating import bulk_runs as table
 
 KEY = make_key("k001")
 LEASE_MS = 400

@@ -21,7 +21,7 @@ from tests.support.serverless_door import (
     sign,
 )
 from wanesync.core.model import Side
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 HUBSPOT, STRIPE = "/webhooks/hubspot", "/webhooks/stripe"
 

@@ -20,7 +20,7 @@ from wanesync.core.model import Side
 from wanesync.core.roles import Role
 from wanesync.serverless.bus_door import COUNTS_S, build_handler_door
 from wanesync.serverless.door import read_config
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 pytestmark = pytest.mark.slow
 ENV = {

@@ -14,7 +14,7 @@ from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.core.model import Side
 from wanesync.ops.alarms import is_served
 from wanesync.serverless.door import ServerlessApp, build_door
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 HUBSPOT = "/webhooks/hubspot"
 

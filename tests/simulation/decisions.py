@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from tests.simulation.facts import Cell
 from wanesync.core.errors import WanesyncError
 from wanesync.core.model import LinkState, Side
-from wanesync.core.operators import Operator, Via
-from wanesync.ops.conflicts import Pick
-from wanesync.ops.links import Linker
-from wanesync.ops.settle_conflicts import Choice, ConflictSelection, ConflictSettler, select_conflicts
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.ops.people.conflicts import Pick
+from wanesync.ops.people.links import Linker
+from wanesync.ops.people.settle_conflicts import Choice, ConflictSelection, ConflictSettler, select_conflicts
 from wanesync.store.tables.conflicts import ConflictFilter
 from wanesync.sync.runtime import ProcessState
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
     from wanesync.core.model import Link
-    from wanesync.ops.conflicts import ConflictEntry
+    from wanesync.ops.people.conflicts import ConflictEntry
 
 SETTLE = "settle"
 """Feature: a person settles conflicts while everything runs, and what is left at rest."""

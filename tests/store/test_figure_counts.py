@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import DatabaseUnavailable
-from wanesync.core.figures import HOUR_MS, MINUTE_MS, Amount, Figure
+from wanesync.core.operating.figures import HOUR_MS, MINUTE_MS, Amount, Figure
 from wanesync.store import Store
 from wanesync.store.figure_counts import MAX_MINUTES, FigureCounts, store_figures, storing_figures
 

@@ -14,7 +14,7 @@ from tests.support.browser import DESKTOP, Scheme, Visit
 from tests.support.stage import Stage
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Conflict, Side
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
 from wanesync.ops.limits import set_limit
 from wanesync.ops.writes import switch_writes

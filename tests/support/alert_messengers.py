@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, Notice, NoticeKind
 from wanesync.core.errors import DeliveryFailed
-from wanesync.core.recipients import Recipient, RecipientBook, make_book
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, Notice, NoticeKind
+from wanesync.core.operating.recipients import Recipient, RecipientBook, make_book
 from wanesync.ops.alerts.deliverer import Deliverer
 from wanesync.store import Store
 

@@ -10,13 +10,13 @@ from tests.support.core_builders import link
 from tests.support.lanes import bury
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import Alarm, AlarmCode
-from wanesync.core.alerts import AlertPolicy, Notice, NoticeKind, Thresholds
 from wanesync.core.change_guard import HeldValue, HoldKind, HoldState, field_source
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Conflict, Parked, ParkReason, Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode
+from wanesync.core.operating.alerts import AlertPolicy, Notice, NoticeKind, Thresholds
+from wanesync.core.operating.recipients import RecipientBook, make_book
 from wanesync.core.rate_limits import DAILY
-from wanesync.core.recipients import RecipientBook, make_book
 from wanesync.ops.alarms import WEB
 from wanesync.ops.alerts.evaluator import Evaluator
 from wanesync.ops.alerts.situation import SituationReader
@@ -27,8 +27,8 @@ from wanesync.ops.pauses import pause_sides, resume_sides
 from wanesync.ratelimit.quotas import write_daily_remaining
 from wanesync.reconcile.missed_count import store_missed
 from wanesync.store import Store, Tx
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.store.tables.settings import RESTORED
-from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.sync.loader import LISTED
 from wanesync.sync.lost_updates import HOT_RECORD
 

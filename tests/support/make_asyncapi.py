@@ -10,8 +10,8 @@ import yaml
 from wanesync.bus import topics
 from wanesync.bus.envelope import OVERHEAD_BYTES
 from wanesync.bus.topics import ACTIONS, RIGHTS, Control, Report, Verb
-from wanesync.core.figures import BUCKETS
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import BUCKETS
 from wanesync.core.roles import HANDLERS
 
 PLACE = Path(__file__).parents[2] / "docs" / "asyncapi.yaml"

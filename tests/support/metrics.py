@@ -7,14 +7,14 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.lanes import bury, queue, start_processes
-from wanesync.core.figures import HISTOGRAMS, LABELS, Figure, InTime
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import HISTOGRAMS, LABELS, Figure, InTime
 from wanesync.core.purchases import Purchase
 from wanesync.ops.health.gauges import read_gauges
 from wanesync.store import Store, make_key, open_store
 from wanesync.store.figure_counts import store_figures
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.metrics_page import render_page
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 
 ADA = Operator("ada", Via.CLI)

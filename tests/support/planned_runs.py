@@ -9,13 +9,13 @@ from pathlib import Path
 
 from wanesync.core.diff.difference import Difference, DifferenceClass, FieldDifference
 from wanesync.core.diff.plan_items import propose, values_of
-from wanesync.core.operators import Operator, Via
-from wanesync.core.reconcile_runs import RunOptions, RunState
-from wanesync.ops.reconcile_processes import ReconcileProcesses
-from wanesync.ops.reconcile_runs import start_run
-from wanesync.ops.reconcile_work import claim_run
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.core.operating.reconcile_runs import RunOptions, RunState
+from wanesync.ops.reconcile.processes import ReconcileProcesses
+from wanesync.ops.reconcile.runs import start_run
+from wanesync.ops.reconcile.work import claim_run
 from wanesync.store import Store
-from wanesync.store.tables.reconcile_runs import ReconcileItem
+from wanesync.store.tables.operating.reconcile_runs import ReconcileItem
 
 ADA = Operator("ada", Via.PAGE)
 EVIL = "<script>alert(1)</script>"

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from tests.support.admin_stage import AdminStage
 from tests.support.browser import DESKTOP, PHONE, Scheme, Visit, open_browser
-from wanesync.core.figures import BUCKETS, MINUTE_MS, Amount, Figure, encode_labels, find_bucket
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator, OperatorRole, Via
-from wanesync.core.reconcile_runs import RunOptions
-from wanesync.ops.reconcile_runs import start_run
+from wanesync.core.operating.figures import BUCKETS, MINUTE_MS, Amount, Figure, encode_labels, find_bucket
+from wanesync.core.operating.operators import Operator, OperatorRole, Via
+from wanesync.core.operating.reconcile_runs import RunOptions
+from wanesync.ops.reconcile.runs import start_run
 from wanesync.store import Store, Tx
 
 ROOT = Path(__file__).parents[2]

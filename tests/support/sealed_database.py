@@ -9,14 +9,14 @@ from tests.support.store_rows import a_create, a_link, a_stored, an_event
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.errors import DecryptionFailed
 from wanesync.core.model import Change, Conflict, Parked, ParkReason, PutBack, Side
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 from wanesync.core.purchases import Purchase
 from wanesync.store import Store, Tx
 from wanesync.store.queries import Value
 from wanesync.store.session import Row
-from wanesync.store.tables.access import UserSecrets
-from wanesync.store.tables.log_lines import NEWEST, LogLine
-from wanesync.store.tables.reconcile_runs import ReconcileItem
+from wanesync.store.tables.operating.access import UserSecrets
+from wanesync.store.tables.operating.log_lines import NEWEST, LogLine
+from wanesync.store.tables.operating.reconcile_runs import ReconcileItem
 from wanesync.store.tables.sealed_rows import SEALED_TABLES
 
 

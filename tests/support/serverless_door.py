@@ -17,7 +17,7 @@ from typing import Any
 from wanesync.adapters.signatures import sign_hubspot, sign_stripe
 from wanesync.core.model import Side
 from wanesync.store import Store, make_key
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 PUBLIC_URL = "https://abc123.execute-api.eu-central-1.amazonaws.com/live"
 SECRETS = {Side.HUBSPOT: "client-secret", Side.STRIPE: "whsec_1"}

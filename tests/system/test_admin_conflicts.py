@@ -14,9 +14,9 @@ from tests.support.browser import SCHEMES, WIDTHS, Visit, open_browser
 from tests.support.people import store_people
 from wanesync.admin.services import AdminServices
 from wanesync.admin_wiring import build_admin_server
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
-from wanesync.ops.decisions import DecisionDesk
+from wanesync.ops.people.decisions import DecisionDesk
 from wanesync.store import Store, make_key, open_store
 from wanesync.wiring import build_decision_runtime
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from tests.support.admin_stage import HOSTILE, AdminStage, list_pages
 from tests.support.browser import SCHEMES, WIDTHS, Visit, open_browser
 from wanesync.core.model import Side
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 
 PEOPLE, PER_S = 450, 12.0
 BURIED = 5

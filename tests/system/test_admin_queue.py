@@ -16,7 +16,7 @@ from wanesync.admin.services import AdminServices
 from wanesync.admin_wiring import build_admin_server, running_admin_tasks
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
 from wanesync.store import Store, make_key, open_store
 

@@ -30,7 +30,7 @@ from wanesync.sandbox import server as sandbox_server
 from wanesync.sandbox.hubspot.scopes import KNOWN
 from wanesync.sandbox.server import HUBSPOT_KEY
 from wanesync.sandbox.stand_in import WebhookTarget
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 Plant = Callable[[SetUp, pytest.MonkeyPatch], None]
 FAULTS: dict[str, tuple[Plant, str, str]] = {}

@@ -11,8 +11,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.support.canned_server import CannedServer, Told
 from tests.support.stage import Stage
-from wanesync.core.figures import Amount, Figure, decode_labels
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Amount, Figure, decode_labels
 from wanesync.ops.figures import read_timeliness
 
 Spans = dict[str, dict[str, Mapping[str, str]]]

@@ -10,10 +10,10 @@ import httpx2
 
 from tests.support.admin_stage import AdminStage
 from wanesync.core.model import Side
-from wanesync.core.operators import SYSTEM, OperatorRole
-from wanesync.core.reconcile_runs import Run, RunState
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.reconcile_runs import Run, RunState
 from wanesync.ops.access.tokens import create_token
-from wanesync.ops.reconcile_runs import read_run
+from wanesync.ops.reconcile.runs import read_run
 from wanesync.store import Store
 
 DEADLINE_S = 60.0

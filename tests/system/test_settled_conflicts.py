@@ -9,14 +9,14 @@ import pytest
 
 from tests.support.stage import Stage
 from tests.system.test_proposals import look, settle
-from wanesync.core.explanation import SyncState
 from wanesync.core.model import LinkState, Side
-from wanesync.core.operators import Operator, Via
-from wanesync.ops.conflicts import Pick
-from wanesync.ops.links import Linker
-from wanesync.ops.person import read_person_page
-from wanesync.ops.settle_conflicts import Choice, ConflictSettler, Settled, select_conflicts
-from wanesync.ops.timeline import What
+from wanesync.core.operating.explanation import SyncState
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.ops.people.conflicts import Pick
+from wanesync.ops.people.links import Linker
+from wanesync.ops.people.person import read_person_page
+from wanesync.ops.people.settle_conflicts import Choice, ConflictSettler, Settled, select_conflicts
+from wanesync.ops.people.timeline import What
 from wanesync.store.tables.conflicts import ConflictFilter
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from wanesync.core.figures import Figure
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Figure
 from wanesync.store.figure_counts import FigureCounts
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.metrics import WebhookCounters
 
 

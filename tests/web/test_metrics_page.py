@@ -6,12 +6,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.lanes import bury, queue, start_processes
-from wanesync.core.figures import BUCKETS, LABELS, Amount, Figure, encode_labels, find_bucket
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import BUCKETS, LABELS, Amount, Figure, encode_labels, find_bucket
 from wanesync.ops.health.gauges import read_gauges
 from wanesync.store import Store
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.metrics_page import FIGURES, GAUGES, Totals, render_page
 

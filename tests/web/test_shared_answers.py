@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from wanesync.core.model import Side
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.shared_answers import SharedAnswers
 

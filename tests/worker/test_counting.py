@@ -11,9 +11,9 @@ import pytest
 from tests.support.core_builders import FIELDS, RULES
 from tests.support.virtual_clock import VirtualClock
 from wanesync.adapters.field_translation import FieldTranslator
-from wanesync.core.figures import Figure
 from wanesync.core.jobs import Ending, Job, JobKind, JobReport, JobState, Priority
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Figure
 from wanesync.store import open_store
 from wanesync.sync.calls import DONE, AnyCall, Call
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions

@@ -12,8 +12,8 @@ from fastapi import Depends, Form, Query
 from wanesync.admin.security.masking import Kind, mask
 from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor
-from wanesync.core.times import parse_time
-from wanesync.ops.log_search import Entry, LogFilter, Source, mask_entry
+from wanesync.core.operating.times import parse_time
+from wanesync.ops.logs.search import Entry, LogFilter, Source, mask_entry
 
 Text = Annotated[str, Query(max_length=200)]
 Typed = Annotated[str, Form(max_length=200)]

@@ -12,9 +12,9 @@ from fastapi import Depends, Form, Query
 from wanesync.core.errors import ConfigError
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
-from wanesync.core.queue_filter import QueueFilter, QueueState
-from wanesync.core.times import parse_time
-from wanesync.store.tables.job_lists import Position
+from wanesync.core.operating.queue_filter import QueueFilter, QueueState
+from wanesync.core.operating.times import parse_time
+from wanesync.store.tables.operating.job_lists import Position
 
 Text = Annotated[str, Query(max_length=200)]
 Typed = Annotated[str, Form(max_length=200)]

@@ -13,8 +13,8 @@ from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.core.reconcile_runs import Run
-from wanesync.ops.reconcile_runs import PlannedChange, read_changes
+from wanesync.core.operating.reconcile_runs import Run
+from wanesync.ops.reconcile.runs import PlannedChange, read_changes
 from wanesync.reconcile.plan_files import PlanReader
 from wanesync.reconcile.session import DEFAULT_MAX_CREATIONS, Step
 

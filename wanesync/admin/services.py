@@ -9,13 +9,13 @@ from fastapi import Depends, Request
 
 from wanesync.admin.security.passwords import Passwords
 from wanesync.config.model import Config
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 from wanesync.core.plan import Rules
 from wanesync.ops.access.logins import SessionLimits
 from wanesync.ops.alerts.desk import AlertDesk, make_desk
-from wanesync.ops.decisions import DecisionDesk
 from wanesync.ops.field_map import make_rules
-from wanesync.ops.reconcile_processes import ReconcileProcesses
+from wanesync.ops.people.decisions import DecisionDesk
+from wanesync.ops.reconcile.processes import ReconcileProcesses
 from wanesync.store.database import Store
 from wanesync.web.proxies import NO_PROXIES, TrustedProxies
 

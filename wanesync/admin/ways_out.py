@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from urllib.parse import urlencode
 
-from wanesync.core.alarms import AlarmCode
+from wanesync.core.operating.alarms import AlarmCode
 
 _LIMITS, _QUEUE, _RECONCILE = "/limits", "/queue", "/reconcile"
 PAGES: Mapping[AlarmCode, tuple[str, str]] = {

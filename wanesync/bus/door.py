@@ -19,8 +19,8 @@ from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
 from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
 from wanesync.bus.messages import Answer, Counts, Incoming, InvalidMessage, Kind, Status
 from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature, StaleSignature
-from wanesync.core.figures import NO_TIMES, Amount
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import NO_TIMES, Amount
 from wanesync.core.roles import HANDLERS
 from wanesync.web.door_test import DoorMessage, Verdict, describe_message, find_nonce
 from wanesync.web.metrics import WebhookCounters

@@ -14,10 +14,10 @@ from typing import TypeVar
 import orjson
 
 from wanesync.core.errors import WanesyncError
-from wanesync.core.figures import BUCKETS, NO_TIMES, Amount
 from wanesync.core.jobs import JobReport
 from wanesync.core.model import Side
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.core.operating.figures import BUCKETS, NO_TIMES, Amount
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.door_test import DoorMessage, Verdict
 
 MAX_NUMBER = 2**53

@@ -18,11 +18,11 @@ from wanesync.bus.envelope import Seal
 from wanesync.bus.side_queue import SideQueue
 from wanesync.bus.work_notices import WorkNotices
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged
-from wanesync.core.figures import Figure
 from wanesync.core.ids import make_id
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Figure
 from wanesync.core.purchases import Sink
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.sync.intake import Intake
 
 if TYPE_CHECKING:

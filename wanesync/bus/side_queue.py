@@ -23,8 +23,8 @@ from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
 from wanesync.bus.messages import Answer, Incoming, InvalidMessage, Kind, Status
 from wanesync.bus.topics import Report
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged, InvalidPayload
-from wanesync.core.figures import Figure
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Figure
 from wanesync.core.roles import HANDLERS
 from wanesync.ops.alarms import WEB
 from wanesync.sync.intake import Intake

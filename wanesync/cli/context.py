@@ -20,7 +20,7 @@ from wanesync.config.model import VENDOR_SECRETS, Config, load, read_secrets
 from wanesync.core.errors import ConfigError
 from wanesync.hardening import forbid_core_dumps
 from wanesync.ops.checks.local import find_exposed_files
-from wanesync.ops.log_storage import store_log_lines
+from wanesync.ops.logs.storage import store_log_lines
 from wanesync.store.database import Store
 from wanesync.store.figure_counts import storing_figures
 from wanesync.store.patience import Patience

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from wanesync.core.operators import Operator, Via, name_operator
+from wanesync.core.operating.operators import Operator, Via, name_operator
 
 
 def find_operator() -> Operator:

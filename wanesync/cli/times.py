@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wanesync.core.times import format_time, parse_time
+from wanesync.core.operating.times import format_time, parse_time
 
 __all__ = ["format_time", "parse_since"]
 

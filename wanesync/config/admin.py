@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from wanesync.config.value_types import Address, FilePath, ListeningHost, NetworkAddress, Section, as_tuple
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 

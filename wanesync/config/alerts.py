@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from wanesync.config.value_types import ListeningHost, Section, Share, Text, as_tuple, is_loopback
-from wanesync.core.alarms import AlarmCode, Level
-from wanesync.core.alerts import HOUR_MS, AlertPolicy, QuietHours, Thresholds
-from wanesync.core.recipients import RecipientKind, parse_recipient
+from wanesync.core.operating.alarms import AlarmCode, Level
+from wanesync.core.operating.alerts import HOUR_MS, AlertPolicy, QuietHours, Thresholds
+from wanesync.core.operating.recipients import RecipientKind, parse_recipient
 
 RECIPIENT_LISTS = ("alerts.warn", "alerts.critical", "alerts.digest")
 """Lists of recipients: addresses of webhooks are secrets."""

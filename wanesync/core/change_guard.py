@@ -145,8 +145,8 @@ class BulkSources:
 
     A source is a bulk source while it has changed more than ``max_records`` within ``window_ms``. Both defaults keep a
     burst of edits by hand below the limit. One process counts in memory; after every ``shared_records`` of a source it
-    shares its count with the others (``store.tables.source_counts``). The counts decide an order, never whether a
-    change is synced.
+    shares its count with the others (``store.tables.operating.source_counts``). The counts decide an order, never
+    whether a change is synced.
     """
 
     max_records: int = 200

@@ -119,7 +119,7 @@ class Job:
     counts failed calls, ``rescues`` consecutive crashes of the process that ran it. ``waits_for``: a
     ``WaitCode`` or a ``pause_code``. ``reason`` is text for people. ``turns``: consecutive claims without news and
     without a call, this one included (docs/correctness.md#wake-ups). ``trace``: the context of its trace
-    (``core.tracing``), which only a worker that traces reads.
+    (``core.operating.tracing``), which only a worker that traces reads.
     """
 
     id: str

@@ -1,8 +1,8 @@
 """Health and alarms: everything that is wrong now, and what to do about each.
 
-``find_alarms`` returns ``core.alarms.Alarm``: a stable code, the level, what is wrong, and the way out apart from it,
-which pages show; ``read_alarms`` returns their sentences, as ``wanesync status`` prints them. Alerts are made of the
-same alarms (``ops.alerts``).
+``find_alarms`` returns ``core.operating.alarms.Alarm``: a stable code, the level, what is wrong, and the way out
+apart from it, which pages show; ``read_alarms`` returns their sentences, as ``wanesync status`` prints them. Alerts
+are made of the same alarms (``ops.alerts``).
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.jobs import DeadClass, WaitCode
 from wanesync.core.model import NoteCode, ParkReason, Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.ops.health.api_versions import find_version_alarms
 from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.ops.health.lane_status import LaneState, age_s, read_lanes

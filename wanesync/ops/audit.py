@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from wanesync.core.errors import ConfigError
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.audit import AuditFilter, AuditLink, AuditRow
+from wanesync.store.tables.operating.audit import AuditFilter, AuditLink, AuditRow
 
 _PAGE = 1_000
 

@@ -1,6 +1,6 @@
 """Figures over time: series for charts, totals, quantiles out of histograms, and the share of changes in time.
 
-Figures and their labels: ``core.figures``. Times are in ms since 1970; steps begin at whole steps in UTC.
+Figures and their labels: ``core.operating.figures``. Times are in ms since 1970; steps begin at whole steps in UTC.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.figures import DAY_MS, HOUR_MS, NOTHING, Amount, Figure, InTime
 from wanesync.core.jobs import JobKind
+from wanesync.core.operating.figures import DAY_MS, HOUR_MS, NOTHING, Amount, Figure, InTime
 
 if TYPE_CHECKING:
     from wanesync.store.database import Tx

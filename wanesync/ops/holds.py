@@ -9,7 +9,7 @@ from wanesync.core.change_guard import HoldKind, HoldState, show_source
 from wanesync.core.errors import NotFound
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import contact_key
-from wanesync.core.operators import Operator
+from wanesync.core.operating.operators import Operator
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.holds import HeldRow, HoldRow
 

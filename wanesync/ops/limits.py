@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wanesync.core.errors import ConfigError, ConfirmationNeeded
 from wanesync.core.model import Side
-from wanesync.core.operators import SYSTEM, Operator
+from wanesync.core.operating.operators import SYSTEM, Operator
 from wanesync.core.rate_limits import (
     VENDOR_ALLOWANCES,
     Limit,

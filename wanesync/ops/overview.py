@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode, Level
-from wanesync.core.figures import HOUR_MS, MINUTE_MS, NOTHING, Amount, Figure, InTime, RequestResult
 from wanesync.core.jobs import Ending
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode, Level
+from wanesync.core.operating.figures import HOUR_MS, MINUTE_MS, NOTHING, Amount, Figure, InTime, RequestResult
 from wanesync.ops.figures import read_series
 from wanesync.ops.health.web_door import NAMES as REFUSALS
 from wanesync.ops.status import read_status
 from wanesync.ratelimit.limit_settings import read_limits
 from wanesync.store.figure_counts import FLUSH_S
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 if TYPE_CHECKING:
     from wanesync.ops.figures import Series

@@ -8,7 +8,7 @@ from wanesync.core.change_guard import HoldKind, HoldState, field_source
 from wanesync.core.errors import ConfigError
 from wanesync.core.jobs import pause_code
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator
+from wanesync.core.operating.operators import Operator
 from wanesync.ops.holds import close_hold
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.settings import operator_pause

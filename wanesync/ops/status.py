@@ -51,7 +51,7 @@ class Status:
     pending writes without an answer. ``missing``: records that reads do not find, and the first of them as ``side:id``
     (docs/correctness.md#absence). ``still_held``: customers that hold data of people who were erased in HubSpot
     (docs/correctness.md#privacy-deletions). ``account_purchases``: unmatched ones that an account of Accounts v2 paid.
-    ``alarm_codes``: the alarms as ``core.alarms.Alarm.as_json`` has them, in the same order as ``alarms``.
+    ``alarm_codes``: the alarms as ``core.operating.alarms.Alarm.as_json`` has them, in the same order as ``alarms``.
     ``last_catch_up_s``, ``last_reconcile_s``: how long ago, None if never. ``api_version``: of HubSpot, and its end.
     ``timeliness``: how many people's changes are in time.
     """

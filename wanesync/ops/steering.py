@@ -15,7 +15,7 @@ from wanesync.ops.writes import read_switch
 from wanesync.ratelimit.limit_settings import LimitState, read_limits
 from wanesync.ratelimit.quotas import find_alarms
 from wanesync.store.tables.journal import JournalFilter
-from wanesync.store.tables.log_lines import NEWEST
+from wanesync.store.tables.operating.log_lines import NEWEST
 from wanesync.store.tables.settings import OPERATOR, operator_pause
 from wanesync.terminal import format_duration
 

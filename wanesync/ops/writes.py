@@ -8,7 +8,7 @@ from wanesync.core.jobs import WaitCode
 from wanesync.sync.writer import WRITES
 
 if TYPE_CHECKING:
-    from wanesync.core.operators import Operator
+    from wanesync.core.operating.operators import Operator
     from wanesync.store.database import Store, Tx
 
 ON, OFF = "on", "off"

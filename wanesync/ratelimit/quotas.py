@@ -6,8 +6,8 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.core.rate_limits import (
     DAILY,
     DAY_MS,

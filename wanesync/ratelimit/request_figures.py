@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.figures import Figure, RequestResult
-from wanesync.core.tracing import NO_TRACING, Tracing
+from wanesync.core.operating.figures import Figure, RequestResult
+from wanesync.core.operating.tracing import NO_TRACING, Tracing
 
 if TYPE_CHECKING:
     from wanesync.core.ports import RequestEnd

@@ -35,7 +35,7 @@ from wanesync.core.model import (
     contact_key,
     customer_key,
 )
-from wanesync.core.operators import SYSTEM, Operator
+from wanesync.core.operating.operators import SYSTEM, Operator
 from wanesync.core.plan import WAIT_TEXTS, Plan, PlanContext
 from wanesync.core.planner import find_buried, plan
 from wanesync.store.clock import Clock, DatabaseClock

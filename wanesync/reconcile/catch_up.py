@@ -17,8 +17,8 @@ from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.missed_count import GRACE_MS, store_missed
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.store.tables.settings import CURSORS
-from wanesync.store.tables.webhook_counts import Outcome
 from wanesync.sync.intake import store_events, store_in_halves, store_purchases, store_set_aside
 from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import Runtime

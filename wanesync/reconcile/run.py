@@ -17,7 +17,7 @@ from wanesync.core.diff.missed_webhooks import MissedCounts
 from wanesync.core.errors import GuardError
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator
+from wanesync.core.operating.operators import Operator
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.reconcile.catch_up import OVERLAP_MS
 from wanesync.reconcile.changed_since import PARALLEL_READS, Changes, ChangesReader

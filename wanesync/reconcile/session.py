@@ -18,7 +18,7 @@ from wanesync.core.diff.decisions import read_decisions, refuse
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import CallError, GuardError, WanesyncError
 from wanesync.core.model import Side
-from wanesync.core.operators import SYSTEM
+from wanesync.core.operating.operators import SYSTEM
 from wanesync.core.rate_limits import DAILY, MONTHLY_READS
 from wanesync.ratelimit.limit_settings import read_limits
 from wanesync.ratelimit.quotas import read_quota_uses

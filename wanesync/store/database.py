@@ -29,35 +29,35 @@ from wanesync.store.session import (
     TransactionConflict,
     TransactionTooLong,
 )
-from wanesync.store.tables.access import Guesses, OneTimeLinks, Sessions, Tokens, Users
-from wanesync.store.tables.alerts import AlertDeliveries, Alerts
-from wanesync.store.tables.api_answers import ApiAnswers
-from wanesync.store.tables.audit import Audit
-from wanesync.store.tables.bulk_runs import BulkRuns
 from wanesync.store.tables.conflicts import Conflicts, Tombstones
-from wanesync.store.tables.dead_letters import DeadLetters
 from wanesync.store.tables.erasure import Erasure
 from wanesync.store.tables.events import Events, Rejected
-from wanesync.store.tables.figures import Figures
 from wanesync.store.tables.future_times import FutureTimes
 from wanesync.store.tables.holds import Holds
-from wanesync.store.tables.job_lists import JobLists
-from wanesync.store.tables.job_traces import JobTraces
 from wanesync.store.tables.jobs import Jobs
 from wanesync.store.tables.journal import Journal
 from wanesync.store.tables.links import Links
-from wanesync.store.tables.log_lines import LogLines
+from wanesync.store.tables.operating.access import Guesses, OneTimeLinks, Sessions, Tokens, Users
+from wanesync.store.tables.operating.alerts import AlertDeliveries, Alerts
+from wanesync.store.tables.operating.api_answers import ApiAnswers
+from wanesync.store.tables.operating.audit import Audit
+from wanesync.store.tables.operating.bulk_runs import BulkRuns
+from wanesync.store.tables.operating.dead_letters import DeadLetters
+from wanesync.store.tables.operating.figures import Figures
+from wanesync.store.tables.operating.job_lists import JobLists
+from wanesync.store.tables.operating.job_traces import JobTraces
+from wanesync.store.tables.operating.log_lines import LogLines
+from wanesync.store.tables.operating.reconcile_runs import ReconcileRuns
+from wanesync.store.tables.operating.source_counts import SourceCounts
+from wanesync.store.tables.operating.webhook_counts import WebhookCounts
 from wanesync.store.tables.pending_writes import PendingWrites
 from wanesync.store.tables.processes import FailedBatches, Locks, Processes
 from wanesync.store.tables.purchases import Purchases
 from wanesync.store.tables.rates import Rates, SlotAssignment
-from wanesync.store.tables.reconcile_runs import ReconcileRuns
 from wanesync.store.tables.records import Records
 from wanesync.store.tables.retention import Retention
 from wanesync.store.tables.sealed_rows import SealedRows
 from wanesync.store.tables.settings import INDEX_KEY, Pauses, Settings
-from wanesync.store.tables.source_counts import SourceCounts
-from wanesync.store.tables.webhook_counts import WebhookCounts
 
 POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installed: pip install 'wanesync[postgres]'"
 

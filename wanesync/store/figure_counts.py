@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from wanesync.core.errors import DatabaseUnavailable
-from wanesync.core.figures import BUCKETS, MINUTE_MS, Amount, Figure, encode_labels, find_bucket
+from wanesync.core.operating.figures import BUCKETS, MINUTE_MS, Amount, Figure, encode_labels, find_bucket
 
 if TYPE_CHECKING:
     from wanesync.core.jobs import JobReport
@@ -53,7 +53,7 @@ class FigureCounts:
         self._guard = threading.Lock()
 
     def add(self, figure: Figure, *labels: str, number: int = 1) -> None:
-        """Count; ``labels``: values in the order of ``core.figures.LABELS``."""
+        """Count; ``labels``: values in the order of ``core.operating.figures.LABELS``."""
         self._put((self._now_ms(), figure, labels, number, ()))
 
     def observe(self, figure: Figure, *labels: str, ms: float) -> None:

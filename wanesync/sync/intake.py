@@ -19,13 +19,13 @@ from wanesync.core.change_guard import BulkSources
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Event, RecordRef, Side
+from wanesync.core.operating.tracing import NO_TRACING, Tracing
 from wanesync.core.ports import ParsedWebhook, WebhookPort
 from wanesync.core.purchases import Purchase
-from wanesync.core.tracing import NO_TRACING, Tracing
 from wanesync.store.database import Store, Tx
 from wanesync.store.queries import Dialect
 from wanesync.store.session import TransactionConflict
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.sync.bad_rows import find_fault, in_halves
 from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
 from wanesync.sync.restored import check_events

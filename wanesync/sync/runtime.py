@@ -12,10 +12,10 @@ from wanesync.core.errors import WanesyncError
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import Job
 from wanesync.core.model import Side
+from wanesync.core.operating.tracing import NO_TRACING, Tracing
 from wanesync.core.plan import Rules
 from wanesync.core.ports import FieldTranslation, HubSpotPort, StripePort
 from wanesync.core.purchases import Sink
-from wanesync.core.tracing import NO_TRACING, Tracing
 from wanesync.ratelimit.pacer import Pacer
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.processes import MAX_LOCK_MS

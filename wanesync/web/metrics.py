@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-from wanesync.core.figures import NO_TIMES, Amount, Figure, time_amount
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import NO_TIMES, Amount, Figure, time_amount
 from wanesync.store.figure_counts import FigureCounts
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.shared_answers import SharedAnswers
 
 

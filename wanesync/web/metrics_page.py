@@ -13,7 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encode
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from wanesync.core.figures import BOUNDS_MS, HISTOGRAMS, LABELS, Amount, Figure, decode_labels
+from wanesync.core.operating.figures import BOUNDS_MS, HISTOGRAMS, LABELS, Amount, Figure, decode_labels
 from wanesync.web.metrics import WebhookCounters
 
 Totals = Mapping[tuple[Figure, str], Amount]

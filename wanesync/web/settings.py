@@ -11,7 +11,7 @@ from wanesync.web.door_test import Verdict
 from wanesync.web.proxies import NO_PROXIES, TrustedProxies
 
 if TYPE_CHECKING:
-    from wanesync.core.figures import Amount, Figure
+    from wanesync.core.operating.figures import Amount, Figure
     from wanesync.web.certificate import ServerCertificate
 
 MAX_CONNECTIONS = 4_096

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from wanesync.core.errors import InvalidPayload, InvalidSignature, StaleSignature
 from wanesync.core.model import Side
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.body_memory import Body, BodyMemory, NoRoom
 from wanesync.web.door_test import Verdict, find_nonce
 from wanesync.web.metrics import WebhookCounters

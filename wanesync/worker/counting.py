@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from wanesync.core.figures import Figure, InTime
 from wanesync.core.jobs import LIVE_PRIORITIES, Ending, Job, JobKind, JobReport, Priority
+from wanesync.core.operating.figures import Figure, InTime
 from wanesync.store.figure_counts import FigureCounts
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.runtime import Runtime

@@ -11,9 +11,9 @@ import pytest
 
 from wanesync.adapters.notices import commands
 from wanesync.adapters.notices.commands import run_command
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, Notice, NoticeKind
 from wanesync.core.errors import DeliveryFailed
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, Notice, NoticeKind
 
 MESSAGE = Message("id-1", 0, Notice(NoticeKind.RAISED, Level.WARN, "dead_letters", "stripe", "title", "text; $(id)"))
 

@@ -14,9 +14,9 @@ from tests.support.ports import free_port
 from wanesync.adapters.network import NetworkPolicy
 from wanesync.adapters.notices import mail
 from wanesync.adapters.notices.mail import MailServer, send_mail, write_mail
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, Notice, NoticeKind
 from wanesync.core.errors import DeliveryFailed
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, Notice, NoticeKind
 
 TITLE = "[warn] Dead letters: stripe"
 NOTICE = Notice(NoticeKind.RAISED, Level.WARN, "dead_letters", "stripe", TITLE, "2 letters\nlook")

@@ -11,10 +11,10 @@ from tests.support.mail_server import mail_server
 from wanesync.adapters.network import NetworkPolicy
 from wanesync.adapters.notices.mail import MailServer
 from wanesync.adapters.notices.messenger import NoticeMessenger
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, Notice, NoticeKind
 from wanesync.core.errors import DeliveryFailed
-from wanesync.core.recipients import parse_recipient
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, Notice, NoticeKind
+from wanesync.core.operating.recipients import parse_recipient
 
 MESSAGE = Message("id-1", 0, Notice(NoticeKind.TEST, Level.OK, "", "", "[test]", "a test"))
 

@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.canned_server import CannedServer, Told
 from wanesync.adapters.notices.other_services import is_installed, send_by_apprise
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, Notice, NoticeKind
 from wanesync.core.errors import DeliveryFailed
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, Notice, NoticeKind
 
 MESSAGE = Message("id-1", 0, Notice(NoticeKind.RAISED, Level.CRITICAL, "disk_full", "", "[critical] disk", "make room"))
 

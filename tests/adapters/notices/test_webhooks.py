@@ -20,10 +20,10 @@ from wanesync.adapters.notices.webhooks import (
     shape_slack,
     shape_teams,
 )
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, Notice, NoticeKind
 from wanesync.core.errors import DeliveryFailed
-from wanesync.core.recipients import parse_recipient
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, Notice, NoticeKind
+from wanesync.core.operating.recipients import parse_recipient
 
 EVIL = "<!channel> & <https://evil.example|click> @everyone [click](https://evil.example)"
 

@@ -17,7 +17,7 @@ from wanesync.admin.api.models import ApiModel, Page
 from wanesync.admin.api.routes import NOT_KEYED, PREFIX, make_router
 from wanesync.admin.errors import CatchErrors, handle
 from wanesync.core.errors import GuardError, NotFound, WanesyncError
-from wanesync.core.operators import Via
+from wanesync.core.operating.operators import Via
 from wanesync.store import Store
 
 

@@ -7,7 +7,7 @@ from tests.support.admin import AdminSite
 from tests.support.alert_situations import H, Watch
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import AlarmCode
+from wanesync.core.operating.alarms import AlarmCode
 from wanesync.ops.pauses import pause_sides
 
 

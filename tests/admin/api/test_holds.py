@@ -7,7 +7,7 @@ import pytest
 from tests.admin.api.conftest import Caller
 from tests.ops.test_holds import hold_people
 from tests.support.admin import AdminSite
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 
 HELD = 3
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.admin.api.conftest import Caller
 from tests.support.admin import AdminSite
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 from wanesync.core.rate_limits import VENDOR_ALLOWANCES, Limit
 from wanesync.store import Store
 

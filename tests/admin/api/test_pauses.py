@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.admin.api.conftest import Caller
 from tests.support.admin import AdminSite
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 
 
 def test_a_side_is_stopped_and_resumed(admin: AdminSite, call: Caller) -> None:

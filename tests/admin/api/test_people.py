@@ -7,8 +7,8 @@ import pytest
 from tests.admin.api.conftest import Caller
 from tests.support.admin import AdminSite
 from tests.support.people import ANA, store_people
-from wanesync.core.operators import Operator, Via
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.store.tables.operating.audit import AuditFilter
 from wanesync.wiring import build_decision_runtime
 
 

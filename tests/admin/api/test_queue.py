@@ -7,7 +7,7 @@ from tests.support.admin import AdminSite
 from tests.support.lanes import bury
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.ops.bulk_runs import BulkRunner
+from wanesync.ops.queue.bulk_runs import BulkRunner
 
 S = Side.STRIPE
 

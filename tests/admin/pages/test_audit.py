@@ -6,7 +6,7 @@ import re
 
 from tests.support.admin import AdminSite
 from wanesync.admin.pages.audit import PAGE_ROWS
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 
 
 def test_rows_are_filtered_and_paged(admin: AdminSite) -> None:

@@ -9,9 +9,9 @@ import pytest
 from tests.support.admin import AdminSite
 from tests.support.people import store_people
 from wanesync.core.model import Conflict, Side
-from wanesync.core.operators import Operator, Via
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.core.operating.operators import Operator, Via
 from wanesync.store.tables.conflicts import ConflictRow
+from wanesync.store.tables.operating.audit import AuditFilter
 from wanesync.wiring import build_decision_runtime
 
 

@@ -10,10 +10,10 @@ from tests.support.admin import AdminSite, Browser
 from tests.support.core_builders import link
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.model import Side
-from wanesync.core.operators import Via
+from wanesync.core.operating.operators import Via
 from wanesync.core.rate_limits import Limit
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 SignIn = Callable[[str], Browser]
 

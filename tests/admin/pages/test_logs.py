@@ -12,11 +12,11 @@ from tests.support.admin import AdminSite
 from wanesync.admin.log_filters import LogQuery
 from wanesync.admin.pages import logs
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator, Via
-from wanesync.ops.log_search import Follower, LogFilter
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.ops.logs.search import Follower, LogFilter
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
-from wanesync.store.tables.log_lines import LogLine
+from wanesync.store.tables.operating.audit import AuditFilter
+from wanesync.store.tables.operating.log_lines import LogLine
 
 EVIL = '<script>alert(1)</script>" onload="x\u202e'
 

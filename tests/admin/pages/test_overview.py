@@ -11,9 +11,9 @@ import pytest
 from tests.support.admin import AdminSite, Browser
 from tests.support.lanes import bury
 from tests.support.operators import ADA
-from wanesync.core.figures import Figure
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import Figure
 from wanesync.core.rate_limits import Limit
 from wanesync.ops.pauses import pause_sides
 from wanesync.store.figure_counts import store_figures

@@ -7,8 +7,8 @@ import pytest
 from tests.support.admin import URL, AdminSite, Browser
 from tests.support.people import ANA, store_people
 from wanesync.core.model import LinkState
-from wanesync.core.operators import Operator, Via
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.store.tables.operating.audit import AuditFilter
 from wanesync.wiring import build_decision_runtime
 
 VALUES = (ANA, "Ana Lopez", "Lyon", "Leeds", "Bonn", "+33123456789", "Ben Anders")

@@ -10,12 +10,12 @@ import pytest
 from tests.support.admin import AdminSite, Browser
 from tests.support.lanes import bury
 from wanesync.admin.pages import queue
-from wanesync.core.bulk_runs import BulkAction, BulkState
 from wanesync.core.jobs import DeadClass, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Event, Side
-from wanesync.core.operators import SYSTEM, OperatorRole
-from wanesync.core.queue_filter import QueueFilter
-from wanesync.ops.bulk_runs import BulkRequest, BulkRunner, list_bulk_runs, start_bulk_run
+from wanesync.core.operating.bulk_runs import BulkAction, BulkState
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.queue_filter import QueueFilter
+from wanesync.ops.queue.bulk_runs import BulkRequest, BulkRunner, list_bulk_runs, start_bulk_run
 from wanesync.store import Store
 from wanesync.store.tables.journal import JournalRow
 

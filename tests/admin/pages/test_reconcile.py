@@ -10,10 +10,10 @@ import pytest
 from tests.support.admin import AdminSite, Browser, build_site
 from tests.support.planned_runs import EVIL, NoProcesses, add_planned
 from wanesync.admin.pages import reconcile
-from wanesync.core.operators import Operator, Via
-from wanesync.core.reconcile_runs import RunOptions, RunState
-from wanesync.ops.reconcile_runs import read_run, read_runs, start_run
-from wanesync.ops.reconcile_work import claim_run
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.core.operating.reconcile_runs import RunOptions, RunState
+from wanesync.ops.reconcile.runs import read_run, read_runs, start_run
+from wanesync.ops.reconcile.work import claim_run
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.admin import PASSWORD, AdminSite
 from tests.support.store_fixtures import Clock
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.logins import PASSWORD_LINK_MS, SETUP_LINK_MS, make_password_link, make_setup_link
 
 FORM = {"name": "Anna", "password": PASSWORD, "again": PASSWORD}

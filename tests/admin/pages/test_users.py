@@ -9,7 +9,7 @@ import pyotp
 from tests.support.admin import AdminSite
 from tests.support.store_fixtures import Clock
 from wanesync.admin.security.second_factor import confirm, prepare
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 
 
 def test_an_added_user_sets_the_password_by_a_link(admin: AdminSite) -> None:

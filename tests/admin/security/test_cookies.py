@@ -11,7 +11,7 @@ import pytest
 from tests.support.admin import PASSWORD, AdminSite, Browser, build_site
 from tests.support.store_fixtures import Clock
 from wanesync.admin.services import AccessSettings
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.logins import hash_secret
 from wanesync.ops.access.users import change_password, remove_user
 

@@ -14,7 +14,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.admin.rendering import ASSETS, FOLDER
 from wanesync.admin.security.gate import OPEN, REFRESH
 from wanesync.admin.services import AccessSettings
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.tokens import create_token
 
 OPEN_ROUTES = {

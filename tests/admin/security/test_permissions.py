@@ -9,7 +9,7 @@ import pytest
 from tests.support.admin import AdminSite
 from tests.support.admin_routes import list_routes
 from wanesync.admin.security.permissions import PERMISSIONS, Permission, is_allowed
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 
 
 @pytest.mark.parametrize("role", OperatorRole)

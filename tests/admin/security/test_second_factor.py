@@ -9,7 +9,7 @@ from tests.support.admin import AdminSite
 from tests.support.store_fixtures import Clock
 from wanesync.admin.security.second_factor import confirm, prepare
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 
 
 def test_a_factor_that_is_not_confirmed_locks_no_one_out(admin: AdminSite, clock: Clock) -> None:

@@ -13,9 +13,9 @@ from wanesync.admin.security.passwords import Passwords
 from wanesync.admin.security.second_factor import confirm, prepare
 from wanesync.admin.security.sign_in import Attempt, sign_in
 from wanesync.core.errors import TooManyGuesses
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.guesses import PER_ADDRESS, PER_PAIR, PER_USER
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 
 class CountingPasswords(Passwords):

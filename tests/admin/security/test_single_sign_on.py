@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.admin import AdminSite, Browser, build_site
 from wanesync.admin.services import AccessSettings
-from wanesync.core.operators import OperatorRole
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.core.operating.operators import OperatorRole
+from wanesync.store.tables.operating.audit import AuditFilter
 from wanesync.web.proxies import TrustedProxies, parse_network
 
 PROXY = "10.0.0.1"

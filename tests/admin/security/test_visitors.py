@@ -6,7 +6,7 @@ from fastapi.params import Depends
 
 from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, find_permission, require
-from wanesync.core.operators import Operator, OperatorRole, Via
+from wanesync.core.operating.operators import Operator, OperatorRole, Via
 
 
 def test_a_visitor_is_the_operator_of_what_is_changed() -> None:

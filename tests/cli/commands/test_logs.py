@@ -13,9 +13,9 @@ from wanesync.cli.commands import logs
 from wanesync.cli.main import app
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator, Via
-from wanesync.ops.log_search import Entry, Follower, LogFilter
-from wanesync.store.tables.log_lines import LogLine
+from wanesync.core.operating.operators import Operator, Via
+from wanesync.ops.logs.search import Entry, Follower, LogFilter
+from wanesync.store.tables.operating.log_lines import LogLine
 
 
 def fill(installation: Installation) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.support.installation import Installation
 from wanesync.cli.commands.trends import draw
-from wanesync.core.figures import MINUTE_MS, Figure
+from wanesync.core.operating.figures import MINUTE_MS, Figure
 from wanesync.store.figure_counts import store_figures
 
 KEYS = ("period", "side", "at_ms", "step_ms", "charts", "done", "failed", "latency_s", "success_rate")

@@ -26,7 +26,7 @@ from tests.support.reports import (
 )
 from wanesync.cli.reports.html_report import write_html
 from wanesync.core.diff.value_kinds import ValueKind
-from wanesync.ops.record_pages import find_record_pages
+from wanesync.ops.people.record_pages import find_record_pages
 from wanesync.output import clean
 
 

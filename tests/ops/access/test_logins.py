@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import NotFound
-from wanesync.core.operators import SYSTEM, Operator, OperatorRole, Via
+from wanesync.core.operating.operators import SYSTEM, Operator, OperatorRole, Via
 from wanesync.ops.access.logins import (
     PASSWORD_LINK_MS,
     SessionLimits,

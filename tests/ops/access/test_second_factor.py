@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.second_factor import Confirmation, prepare_factor, turn_off_factor, turn_on_factor
 from wanesync.ops.access.users import add_user, change_password
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 
 def test_it_is_prepared_turned_on_and_off(store: Store) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.tokens import DAY_MS, PREFIX, create_token, find_token, list_tokens, revoke_token
 from wanesync.store import Store
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import Operator, OperatorRole, Via
+from wanesync.core.operating.operators import Operator, OperatorRole, Via
 from wanesync.ops.access import users
 from wanesync.ops.access.logins import hash_secret, make_setup_link
 from wanesync.ops.access.users import (
@@ -22,7 +22,7 @@ from wanesync.ops.access.users import (
     set_password_by_link,
 )
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 BOSS = Operator("boss", Via.CLI)
 

@@ -11,7 +11,7 @@ from wanesync.core.errors import ConfigError, NotFound
 from wanesync.ops.alerts.changes import SilenceRequest, end_silence, silence
 from wanesync.ops.pauses import pause_sides, resume_sides
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

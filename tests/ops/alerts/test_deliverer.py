@@ -8,11 +8,11 @@ import pytest
 
 from tests.support.alert_messengers import BOOK, FakeMessenger, deliverer, notice, queue, refuse
 from tests.support.store_fixtures import Clock
-from wanesync.core.alerts import GIVE_UP_MS, HOUR_MS, RETRY_S, NoticeKind
 from wanesync.core.errors import DeliveryFailed
+from wanesync.core.operating.alerts import GIVE_UP_MS, HOUR_MS, RETRY_S, NoticeKind
 from wanesync.ops.alerts.deliverer import LEASE_MS, YIELD_MS
 from wanesync.store import Store
-from wanesync.store.tables.alerts import DeliveryState
+from wanesync.store.tables.operating.alerts import DeliveryState
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

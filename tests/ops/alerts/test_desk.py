@@ -6,12 +6,12 @@ import pytest
 
 from tests.support.alert_messengers import BOOK, FakeMessenger, notice
 from tests.support.operators import ADA
-from wanesync.core.alerts import AlertPolicy, Message
 from wanesync.core.errors import ConfigError, DeliveryFailed
-from wanesync.core.recipients import RecipientBook, parse_recipient
+from wanesync.core.operating.alerts import AlertPolicy, Message
+from wanesync.core.operating.recipients import RecipientBook, parse_recipient
 from wanesync.ops.alerts.desk import AlertDesk, NoMessenger
 from wanesync.store import Store
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

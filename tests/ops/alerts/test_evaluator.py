@@ -11,10 +11,10 @@ from tests.support.alert_situations import BOOK, HOUR_MS, PLANTED, POLICY, H, S,
 from tests.support.lanes import bury
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import AlarmCode, Level
-from wanesync.core.alerts import AlertPolicy, NoticeKind, QuietHours, Thresholds
 from wanesync.core.jobs import JobKind, JobRequest
-from wanesync.core.recipients import RecipientBook
+from wanesync.core.operating.alarms import AlarmCode, Level
+from wanesync.core.operating.alerts import AlertPolicy, NoticeKind, QuietHours, Thresholds
+from wanesync.core.operating.recipients import RecipientBook
 from wanesync.ops.alerts.evaluator import LEASE_MS
 from wanesync.ops.alerts.situation import Situation, SituationReader
 from wanesync.ops.pauses import pause_sides, resume_sides

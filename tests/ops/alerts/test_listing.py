@@ -10,7 +10,7 @@ import pytest
 from tests.support.alert_situations import BOOK, HOUR_MS, POLICY, H, Watch
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import AlarmCode, Level
+from wanesync.core.operating.alarms import AlarmCode, Level
 from wanesync.ops.alerts.changes import SilenceRequest, silence
 from wanesync.ops.alerts.listing import list_alerts, list_deliveries, list_history, show_change, show_delivery
 from wanesync.ops.pauses import pause_sides, resume_sides

@@ -10,8 +10,8 @@ import pytest
 from tests.support.alert_situations import HOUR_MS, PLANTED, POLICY, H, Watch, plant
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import AlarmCode, Level
-from wanesync.core.alerts import AlertState, NoticeKind
+from wanesync.core.operating.alarms import AlarmCode, Level
+from wanesync.core.operating.alerts import AlertState, NoticeKind
 from wanesync.ops.alerts.notices import name_code, write_digest, write_notice, write_test
 from wanesync.ops.pauses import pause_sides
 from wanesync.store import Store, Tx

@@ -11,7 +11,7 @@ from tests.support.alert_situations import CERTIFICATE, PLANTED, POLICY, Watch, 
 from tests.support.database_roles import made_roles
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import AlarmCode
+from wanesync.core.operating.alarms import AlarmCode
 from wanesync.ops.alerts.changes import SilenceRequest, silence
 from wanesync.ops.alerts.evaluator import Evaluator
 from wanesync.ops.alerts.situation import SituationReader

@@ -11,15 +11,15 @@ from tests.support.alert_situations import HOUR_MS, PLANTED, POLICY, H, S, Watch
 from tests.support.lanes import bury, start_processes
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import Alarm, AlarmCode, Level
-from wanesync.core.alerts import Notice, NoticeKind, Thresholds
-from wanesync.core.figures import Figure, InTime
 from wanesync.core.jobs import JobKind, JobRequest
+from wanesync.core.operating.alarms import Alarm, AlarmCode, Level
+from wanesync.core.operating.alerts import Notice, NoticeKind, Thresholds
+from wanesync.core.operating.figures import Figure, InTime
 from wanesync.ops.alerts.situation import SituationReader, make_situation
 from wanesync.ops.pauses import pause_sides
 from wanesync.store import Store, Tx
 from wanesync.store.figure_counts import store_figures
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -12,8 +12,8 @@ from tests.support.alert_messengers import BOOK, FakeMessenger, deliverer
 from tests.support.alert_situations import POLICY, H, Watch
 from tests.support.operators import ADA
 from tests.support.store_fixtures import Clock
-from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.errors import DatabaseUnavailable, DeliveryFailed
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.ops.alerts import task as tasks
 from wanesync.ops.alerts.task import HEARTBEAT_MS, REPORT_MS, AlertTask
 from wanesync.ops.pauses import pause_sides

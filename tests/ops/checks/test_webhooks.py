@@ -18,7 +18,7 @@ from wanesync.ops.checks.webhooks import (
     is_same_address,
 )
 from wanesync.store import Store
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 PUBLIC = "https://sync.example.com/base/"
 URL = "https://sync.example.com/base/webhooks/stripe"

@@ -11,7 +11,7 @@ from wanesync.ops.alarms import read_alarms
 from wanesync.ops.health.web_door import ADVICE, ELEMENT_ALARMS, ELEMENTS, NAMES, read_webhooks
 from wanesync.reconcile.missed_count import store_missed
 from wanesync.store import Store
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 
 H, S = Side.HUBSPOT, Side.STRIPE
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import orjson
 
-from wanesync.core.alerts import Message
 from wanesync.core.errors import DeliveryFailed
-from wanesync.core.recipients import split_command
+from wanesync.core.operating.alerts import Message
+from wanesync.core.operating.recipients import split_command
 
 TIMEOUT_S = 30.0
 """Our choice: time enough for a command that calls a service itself."""

@@ -11,8 +11,8 @@ from email.utils import format_datetime
 from typing import Literal
 
 from wanesync.adapters.network import NetworkPolicy, make_context
-from wanesync.core.alerts import Message
 from wanesync.core.errors import ConfigError, DeliveryFailed
+from wanesync.core.operating.alerts import Message
 
 TIMEOUT_S = 15.0
 """Our choice: for each step of the dialogue with the mail server."""

@@ -9,8 +9,8 @@ from wanesync.adapters.notices.commands import run_command
 from wanesync.adapters.notices.mail import MailServer, send_mail
 from wanesync.adapters.notices.other_services import send_by_apprise
 from wanesync.adapters.notices.webhooks import call_address, post_notice
-from wanesync.core.alerts import Message
-from wanesync.core.recipients import Recipient, RecipientKind
+from wanesync.core.operating.alerts import Message
+from wanesync.core.operating.recipients import Recipient, RecipientKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, NoticeKind
 from wanesync.core.errors import DeliveryFailed
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, NoticeKind
 
 MISSING = "an address of apprise needs the extra alerts: pip install 'wanesync[alerts]'"
 

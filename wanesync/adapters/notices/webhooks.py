@@ -16,10 +16,10 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from wanesync.adapters.http_answers import CONNECT_TIMEOUT_S
 from wanesync.adapters.network import NetworkPolicy, open_manager
-from wanesync.core.alarms import Level
-from wanesync.core.alerts import Message, NoticeKind
 from wanesync.core.errors import ConfigError, DeliveryFailed
-from wanesync.core.recipients import Recipient, RecipientKind
+from wanesync.core.operating.alarms import Level
+from wanesync.core.operating.alerts import Message, NoticeKind
+from wanesync.core.operating.recipients import Recipient, RecipientKind
 
 READ_TIMEOUT_S = 10.0
 """Our choice: a chat service answers within a second as a rule; what takes longer is tried again later."""

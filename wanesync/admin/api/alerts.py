@@ -13,8 +13,8 @@ from wanesync.admin.api.routes import make_router
 from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import Services
-from wanesync.core.alarms import AlarmCode
-from wanesync.core.alerts import NoticeKind
+from wanesync.core.operating.alarms import AlarmCode
+from wanesync.core.operating.alerts import NoticeKind
 from wanesync.ops.alerts.changes import MAX_SILENCE_MS, MIN_SILENCE_MS, SilenceRequest, end_silence, silence
 from wanesync.ops.alerts.listing import (
     EVERY_STATE,
@@ -24,7 +24,7 @@ from wanesync.ops.alerts.listing import (
     show_delivery,
     show_silence,
 )
-from wanesync.store.tables.alerts import DeliveryState
+from wanesync.store.tables.operating.alerts import DeliveryState
 
 router = make_router("alerts")
 LevelName = Literal["ok", "warn", "critical"]

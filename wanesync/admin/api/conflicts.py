@@ -16,9 +16,9 @@ from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import Services
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
-from wanesync.ops.conflicts import ConflictEntry, Pick, read_conflict, read_page
-from wanesync.ops.reveals import note_reveal
-from wanesync.ops.settle_conflicts import Choice, check_choice, check_count, select_conflicts
+from wanesync.ops.people.conflicts import ConflictEntry, Pick, read_conflict, read_page
+from wanesync.ops.people.reveals import note_reveal
+from wanesync.ops.people.settle_conflicts import Choice, check_choice, check_count, select_conflicts
 from wanesync.store.tables.conflicts import NEWEST, ConflictFilter, KindGroup
 
 router = make_router("conflicts")

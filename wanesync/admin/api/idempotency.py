@@ -13,7 +13,7 @@ from wanesync.core.errors import ConfigError, WanesyncError
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store
-    from wanesync.store.tables.api_answers import StoredAnswer
+    from wanesync.store.tables.operating.api_answers import StoredAnswer
 
 HEADER = "Idempotency-Key"
 REPEATED = "Idempotent-Replayed"

@@ -15,8 +15,8 @@ from wanesync.admin.pages.logs import stream_export
 from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import Services
-from wanesync.ops.log_export import describe_entry
-from wanesync.ops.log_search import read_page
+from wanesync.ops.logs.export import describe_entry
+from wanesync.ops.logs.search import read_page
 
 router = make_router("logs")
 MAX_LIMIT = 500

@@ -15,14 +15,14 @@ from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.explanation import SyncState
 from wanesync.core.model import Side, StoredRecord
-from wanesync.ops.links import AmbiguousRecord, LinkPreview, list_ambiguous
-from wanesync.ops.people import PeopleSearch, PersonSummary
-from wanesync.ops.person import TIMELINE_ENTRIES, Person, read_person_page
-from wanesync.ops.record_pages import RecordPages, read_record_pages
-from wanesync.ops.reveals import note_reveal
-from wanesync.ops.timeline import TimelineEntry, What
+from wanesync.core.operating.explanation import SyncState
+from wanesync.ops.people.links import AmbiguousRecord, LinkPreview, list_ambiguous
+from wanesync.ops.people.person import TIMELINE_ENTRIES, Person, read_person_page
+from wanesync.ops.people.record_pages import RecordPages, read_record_pages
+from wanesync.ops.people.reveals import note_reveal
+from wanesync.ops.people.search import PeopleSearch, PersonSummary
+from wanesync.ops.people.timeline import TimelineEntry, What
 
 router = make_router("people")
 MAX_ENTRIES = 5_000

@@ -14,13 +14,13 @@ from wanesync.admin.queue_filters import QueueQuery
 from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
-from wanesync.core.bulk_runs import BulkAction, BulkRun, BulkState
 from wanesync.core.errors import ConfigError
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
-from wanesync.core.operators import Via
-from wanesync.core.queue_filter import ListedJob, QueueState
-from wanesync.ops.bulk_runs import (
+from wanesync.core.operating.bulk_runs import BulkAction, BulkRun, BulkState
+from wanesync.core.operating.operators import Via
+from wanesync.core.operating.queue_filter import ListedJob, QueueState
+from wanesync.ops.queue.bulk_runs import (
     MAX_MARKED,
     BulkRequest,
     cancel_bulk_run,
@@ -30,10 +30,10 @@ from wanesync.ops.bulk_runs import (
     read_outcomes,
     start_bulk_run,
 )
-from wanesync.ops.job_details import JobDetails, describe_wait, read_job
-from wanesync.ops.jobs import try_now
-from wanesync.ops.queue_lists import read_queue
-from wanesync.store.tables.job_lists import Position
+from wanesync.ops.queue.job_details import JobDetails, describe_wait, read_job
+from wanesync.ops.queue.jobs import try_now
+from wanesync.ops.queue.queue_lists import read_queue
+from wanesync.store.tables.operating.job_lists import Position
 
 router = make_router("queue")
 JobId = Annotated[str, Path(max_length=64, description="The id of a job.")]

@@ -16,8 +16,8 @@ from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.model import Side
-from wanesync.core.reconcile_runs import Approvals, Run, RunOptions, RunState
-from wanesync.ops import reconcile_runs as ops
+from wanesync.core.operating.reconcile_runs import Approvals, Run, RunOptions, RunState
+from wanesync.ops.reconcile import runs as ops
 
 router = make_router("reconciles")
 RunId = Annotated[str, Path(max_length=64, description="The id of a run.")]

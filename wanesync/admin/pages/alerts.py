@@ -13,13 +13,13 @@ from wanesync.admin.rendering import NavEntry, render
 from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
-from wanesync.core.alarms import AlarmCode, Level
 from wanesync.core.errors import ConfigError
-from wanesync.core.times import parse_span
+from wanesync.core.operating.alarms import AlarmCode, Level
+from wanesync.core.operating.times import parse_span
 from wanesync.ops.alerts.changes import SilenceRequest, end_silence, silence
 from wanesync.ops.alerts.deliverer import TestResult
 from wanesync.ops.alerts.listing import EVERY_STATE, list_deliveries, list_history
-from wanesync.store.tables.alerts import DeliveryState
+from wanesync.store.tables.operating.alerts import DeliveryState
 
 router = APIRouter(include_in_schema=False)
 NAV = NavEntry("/alerts", "Alerts", 70)

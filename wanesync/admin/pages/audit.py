@@ -13,7 +13,7 @@ from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import Services
 from wanesync.ops.audit import find_audit, verify_audit
-from wanesync.store.tables.audit import AuditFilter
+from wanesync.store.tables.operating.audit import AuditFilter
 
 router = APIRouter(prefix="/audit", include_in_schema=False)
 NAV = NavEntry("/audit", "Audit", 920, Permission.SEE_AUDIT)

@@ -17,11 +17,11 @@ from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, GuardError
 from wanesync.core.model import Side
-from wanesync.ops.conflicts import KIND_TEXTS, Pick, read_conflict, read_page
-from wanesync.ops.links import list_ambiguous
-from wanesync.ops.record_pages import read_record_pages
-from wanesync.ops.reveals import note_reveal
-from wanesync.ops.settle_conflicts import (
+from wanesync.ops.people.conflicts import KIND_TEXTS, Pick, read_conflict, read_page
+from wanesync.ops.people.links import list_ambiguous
+from wanesync.ops.people.record_pages import read_record_pages
+from wanesync.ops.people.reveals import note_reveal
+from wanesync.ops.people.settle_conflicts import (
     Choice,
     ConflictSelection,
     check_choice,

@@ -20,7 +20,7 @@ from wanesync.admin.services import AdminServices, Services
 from wanesync.core.change_guard import HoldState
 from wanesync.core.errors import ConfigError, ConfirmationNeeded, NotAllowed, NotFound
 from wanesync.core.model import Side
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 from wanesync.ops.holds import ALL, choose_holds, close_holds
 from wanesync.ops.limits import change_limit, reset_limit
 from wanesync.ops.pauses import pause_field, pause_sides, resume_field, resume_sides

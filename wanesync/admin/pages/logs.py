@@ -21,8 +21,8 @@ from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, GuardError
-from wanesync.ops.log_export import FORMATS, gather
-from wanesync.ops.log_search import (
+from wanesync.ops.logs.export import FORMATS, gather
+from wanesync.ops.logs.search import (
     CLOCKS_MS,
     JOURNAL_KINDS,
     MAX_EXPORTED,
@@ -34,7 +34,7 @@ from wanesync.ops.log_search import (
     read_all,
     read_page,
 )
-from wanesync.store.tables.log_lines import LEVELS
+from wanesync.store.tables.operating.log_lines import LEVELS
 
 router = APIRouter(prefix="/logs", include_in_schema=False)
 NAV = NavEntry("/logs", "Logs", 70, Permission.SEE_LOGS)

@@ -16,10 +16,10 @@ from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.model import Side
-from wanesync.ops.people import PeopleFound, PeopleSearch, summarise_ids
-from wanesync.ops.person import TIMELINE_ENTRIES, read_person_page
-from wanesync.ops.record_pages import RecordPages, read_record_pages
-from wanesync.ops.reveals import note_reveal
+from wanesync.ops.people.person import TIMELINE_ENTRIES, read_person_page
+from wanesync.ops.people.record_pages import RecordPages, read_record_pages
+from wanesync.ops.people.reveals import note_reveal
+from wanesync.ops.people.search import PeopleFound, PeopleSearch, summarise_ids
 
 router = APIRouter(prefix="/people", include_in_schema=False)
 NAV = NavEntry("/people", "People", 40)

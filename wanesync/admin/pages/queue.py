@@ -16,12 +16,12 @@ from wanesync.admin.rendering import NavEntry, render
 from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
-from wanesync.core.bulk_runs import BulkAction, BulkRun, BulkState
 from wanesync.core.errors import ConfigError, NotFound
 from wanesync.core.jobs import DeadClass, JobKind
 from wanesync.core.model import Side
-from wanesync.core.queue_filter import MAX_SUGGESTIONS, STATE_TEXTS, ListedJob, QueueState, Suggestion
-from wanesync.ops.bulk_runs import (
+from wanesync.core.operating.bulk_runs import BulkAction, BulkRun, BulkState
+from wanesync.core.operating.queue_filter import MAX_SUGGESTIONS, STATE_TEXTS, ListedJob, QueueState, Suggestion
+from wanesync.ops.queue.bulk_runs import (
     MAX_MARKED,
     BulkPreview,
     BulkRequest,
@@ -35,9 +35,9 @@ from wanesync.ops.bulk_runs import (
     read_outcomes,
     start_bulk_run,
 )
-from wanesync.ops.job_details import CLASS_TEXTS, describe_wait, read_job
-from wanesync.ops.jobs import try_now
-from wanesync.ops.queue_lists import name_person, read_queue
+from wanesync.ops.queue.job_details import CLASS_TEXTS, describe_wait, read_job
+from wanesync.ops.queue.jobs import try_now
+from wanesync.ops.queue.queue_lists import name_person, read_queue
 
 router = APIRouter(prefix="/queue", include_in_schema=False)
 NAV = NavEntry("/queue", "Queue", 30)

@@ -24,10 +24,10 @@ from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, DifferenceClass
 from wanesync.core.errors import ConfigError, DecryptionFailed, GuardError
-from wanesync.core.reconcile_runs import MEANING as STATES
-from wanesync.core.reconcile_runs import WORKING, Approvals, Run, RunOptions, RunState
-from wanesync.ops import reconcile_runs as ops
-from wanesync.ops.record_pages import NO_PAGES, RecordPages, find_record_pages
+from wanesync.core.operating.reconcile_runs import MEANING as STATES
+from wanesync.core.operating.reconcile_runs import WORKING, Approvals, Run, RunOptions, RunState
+from wanesync.ops.people.record_pages import NO_PAGES, RecordPages, find_record_pages
+from wanesync.ops.reconcile import runs as ops
 from wanesync.reconcile.plan_files import PINS
 
 router = APIRouter(prefix="/reconcile", include_in_schema=False)

@@ -17,7 +17,7 @@ from wanesync.admin.security.sign_in import Attempt, note_refusal, sign_in
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, NotFound, NotSignedIn, TooManyGuesses
-from wanesync.core.operators import Operator, Via, name_operator
+from wanesync.core.operating.operators import Operator, Via, name_operator
 from wanesync.ops.access.logins import end_session, find_link, hash_secret
 from wanesync.ops.access.users import add_first_user, check_name, set_password_by_link
 

@@ -12,7 +12,7 @@ from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 from wanesync.ops.access.tokens import MAX_DAYS, create_token, list_tokens, revoke_token
 
 router = APIRouter(prefix="/tokens", include_in_schema=False)

@@ -12,7 +12,7 @@ from wanesync.admin.security.permissions import Permission
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 from wanesync.ops.access.logins import end_sessions, make_password_link
 from wanesync.ops.access.second_factor import turn_off_factor
 from wanesync.ops.access.users import add_user, change_role, list_users, remove_user

@@ -20,10 +20,10 @@ from wanesync.admin.security.single_sign_on import SignOn, sign_on
 from wanesync.admin.security.visitors import FOREIGN, Visitor
 from wanesync.admin.services import AdminServices
 from wanesync.core.errors import NotAllowed, NotSignedIn, WanesyncError
-from wanesync.core.operators import Via
+from wanesync.core.operating.operators import Via
 from wanesync.ops.access.logins import find_session
 from wanesync.ops.access.tokens import find_token
-from wanesync.store.tables.access import SessionRow
+from wanesync.store.tables.operating.access import SessionRow
 
 OPEN = frozenset({"/login", "/setup", "/password", "/healthz"})
 """Paths that need nobody to be signed in, besides the assets: each has a check of its own, or shows nothing."""

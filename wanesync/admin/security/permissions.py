@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from wanesync.core.operators import OperatorRole
+from wanesync.core.operating.operators import OperatorRole
 
 
 class Permission(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from wanesync.admin.security import totp
-from wanesync.core.operators import Operator
+from wanesync.core.operating.operators import Operator
 from wanesync.ops.access.second_factor import Confirmation, prepare_factor, turn_on_factor
 from wanesync.store.database import Store
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from wanesync.admin.security import totp
 from wanesync.admin.services import AdminServices
 from wanesync.core.errors import NotSignedIn
-from wanesync.core.operators import MAX_NAME_CHARS, Operator, Via
+from wanesync.core.operating.operators import MAX_NAME_CHARS, Operator, Via
 from wanesync.ops.access.guesses import count_guess, find_subjects, give_back
 from wanesync.ops.access.logins import begin_session
 from wanesync.store.database import Tx
-from wanesync.store.tables.access import UserSecrets
+from wanesync.store.tables.operating.access import UserSecrets
 
 WRONG = "the name, the password or the code is wrong"
 

@@ -13,11 +13,11 @@ from wanesync.admin.security import csrf
 from wanesync.admin.security.visitors import Visitor
 from wanesync.admin.services import AdminServices
 from wanesync.core.errors import ConfigError, NotAllowed
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 from wanesync.ops.access.logins import begin_session, hash_secret
 from wanesync.ops.access.users import check_name
 from wanesync.store.database import Tx
-from wanesync.store.tables.access import UserRow, UserSecrets
+from wanesync.store.tables.operating.access import UserRow, UserSecrets
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from wanesync.admin.security import csrf
 from wanesync.admin.security.masking import Kind, mask
 from wanesync.admin.security.permissions import Permission, is_allowed
 from wanesync.core.errors import NotAllowed, NotSignedIn
-from wanesync.core.operators import Operator, OperatorRole, Via
+from wanesync.core.operating.operators import Operator, OperatorRole, Via
 
 FOREIGN = "this request did not come from a page of this session: load the page again and repeat it"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wanesync.bench.postgres_session import connect
-from wanesync.core.figures import NOTHING, Amount, Figure, decode_labels
+from wanesync.core.operating.figures import NOTHING, Amount, Figure, decode_labels
 from wanesync.store.database import Store
 
 POSTGRES_COUNTS = """

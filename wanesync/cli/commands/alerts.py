@@ -15,7 +15,7 @@ from wanesync.cli.operator import find_operator
 from wanesync.cli.times import format_time
 from wanesync.config.alerts import ALERT_SECRETS
 from wanesync.core.errors import ConfigError
-from wanesync.core.times import parse_span
+from wanesync.core.operating.times import parse_span
 from wanesync.ops.alerts.changes import SilenceRequest, end_silence, silence
 from wanesync.ops.alerts.listing import (
     EVERY_STATE,
@@ -26,7 +26,7 @@ from wanesync.ops.alerts.listing import (
     show_delivery,
 )
 from wanesync.output import print_line
-from wanesync.store.tables.alerts import DeliveryState
+from wanesync.store.tables.operating.alerts import DeliveryState
 from wanesync.terminal import format_duration, make_console, make_table, make_wide_console, print_json, print_rows
 
 if TYPE_CHECKING:

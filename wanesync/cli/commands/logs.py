@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.commands.history import format_data
-from wanesync.cli.commands.jobs import shorten_key
+from wanesync.cli.commands.people.history import format_data
+from wanesync.cli.commands.queue_jobs.jobs import shorten_key
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, open_configured
 from wanesync.cli.reports.differences import make_value_formatter
 from wanesync.core.errors import ConfigError
-from wanesync.core.times import format_time, parse_time
-from wanesync.ops.log_export import describe_entry, format_csv
-from wanesync.ops.log_search import Entry, Follower, LogFilter, Source, mask_entry, read_all
+from wanesync.core.operating.times import format_time, parse_time
+from wanesync.ops.logs.export import describe_entry, format_csv
+from wanesync.ops.logs.search import Entry, Follower, LogFilter, Source, mask_entry, read_all
 from wanesync.output import print_line
 from wanesync.store.database import Store
 from wanesync.terminal import encode_json, make_table, make_wide_console, print_json, print_rows

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.commands.hold import format_people
+from wanesync.cli.commands.queue_jobs.hold import format_people
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.cli.operator import find_operator
 from wanesync.core.errors import ConfigError

@@ -11,8 +11,8 @@ import typer
 from rich.live import Live
 
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
-from wanesync.core.alarms import Alarm
 from wanesync.core.errors import ConfigError
+from wanesync.core.operating.alarms import Alarm
 from wanesync.ops.alarms import find_alarms
 from wanesync.ops.broker.certificates import utc_now
 from wanesync.ops.health.certificates import find_certificate_alarms

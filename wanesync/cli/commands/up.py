@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wanesync.accounts import find_pinned
-from wanesync.cli.commands.admin import run_admin_beside
+from wanesync.cli.commands.access.admin import run_admin_beside
 from wanesync.cli.commands.serve import announce
 from wanesync.cli.commands.worker import run_worker, say_if_writes_are_off
 from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database

@@ -22,7 +22,7 @@ from wanesync.cli.reports.differences import (
     unlike_rows,
 )
 from wanesync.core.diff.difference import ACTIONABLE, MEANING, Difference, DifferenceClass
-from wanesync.ops.record_pages import NO_PAGES, RecordPages
+from wanesync.ops.people.record_pages import NO_PAGES, RecordPages
 from wanesync.output import clean
 from wanesync.reconcile.atomic_file import write_text_atomically
 from wanesync.terminal import pluralize

@@ -7,10 +7,10 @@ import secrets
 from dataclasses import dataclass
 
 from wanesync.core.errors import NotFound
-from wanesync.core.operators import Operator, OperatorRole
+from wanesync.core.operating.operators import Operator, OperatorRole
 from wanesync.ops.access.users import check_name
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.access import SessionRow
+from wanesync.store.tables.operating.access import SessionRow
 
 TOKEN_BYTES = 32
 """Of a cookie, a link and a token (OWASP ASVS 5.0, 7.2.3: at least 16)."""

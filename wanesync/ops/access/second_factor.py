@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import Operator
+from wanesync.core.operating.operators import Operator
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.access import UserSecrets
+from wanesync.store.tables.operating.access import UserSecrets
 
 FindStep = Callable[[str], int]
 """Secret -> the time step whose code was typed, 0 for a wrong one."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hmac
 
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import MAX_NAME_CHARS, Operator, OperatorRole
+from wanesync.core.operating.operators import MAX_NAME_CHARS, Operator, OperatorRole
 from wanesync.ops.access.logins import hash_secret, make_secret
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.access import TokenRow
+from wanesync.store.tables.operating.access import TokenRow
 
 PREFIX = "wane_"
 """By it a scanner of published code recognises a token."""

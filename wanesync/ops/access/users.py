@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import MAX_NAME_CHARS, Operator, OperatorRole
+from wanesync.core.operating.operators import MAX_NAME_CHARS, Operator, OperatorRole
 from wanesync.store.database import Store, Tx
-from wanesync.store.tables.access import UserRow, UserSecrets
+from wanesync.store.tables.operating.access import UserRow, UserSecrets
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]*")
 

@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import AlarmCode
-from wanesync.core.alerts import HOUR_MS, AlertPolicy
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operators import Operator
+from wanesync.core.operating.alarms import AlarmCode
+from wanesync.core.operating.alerts import HOUR_MS, AlertPolicy
+from wanesync.core.operating.operators import Operator
 from wanesync.ops.alerts.notices import write_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from wanesync.core.recipients import Addressee
+    from wanesync.core.operating.recipients import Addressee
     from wanesync.ops.alerts.deliverer import Deliverer, TestResult
     from wanesync.store.database import Store, Tx
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from wanesync.core.alerts import GIVE_UP_MS, RETRY_S, Message, Notice, find_retry_ms
 from wanesync.core.errors import DeliveryFailed
-from wanesync.core.recipients import Addressee, Recipient, RecipientBook
-from wanesync.store.tables.alerts import DeliveryState
+from wanesync.core.operating.alerts import GIVE_UP_MS, RETRY_S, Message, Notice, find_retry_ms
+from wanesync.core.operating.recipients import Addressee, Recipient, RecipientBook
+from wanesync.store.tables.operating.alerts import DeliveryState
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
-    from wanesync.store.tables.alerts import Delivery
+    from wanesync.store.tables.operating.alerts import Delivery
 
 LEASE_MS = 90_000
 """How long a delivery is taken: longer than its longest time-out (60 s, of an answer that trickles in)."""

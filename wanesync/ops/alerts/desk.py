@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.alerts import AlertPolicy
 from wanesync.core.errors import ConfigError, DeliveryFailed
-from wanesync.core.recipients import Addressee, Recipient, RecipientBook, make_book
+from wanesync.core.operating.alerts import AlertPolicy
+from wanesync.core.operating.recipients import Addressee, Recipient, RecipientBook, make_book
 from wanesync.ops.alerts.changes import send_test
 from wanesync.ops.alerts.deliverer import Deliverer
 from wanesync.ops.alerts.listing import AlertOverview, list_alerts
 
 if TYPE_CHECKING:
     from wanesync.config.model import Config
-    from wanesync.core.alerts import Message
-    from wanesync.core.operators import Operator
+    from wanesync.core.operating.alerts import Message
+    from wanesync.core.operating.operators import Operator
     from wanesync.ops.alerts.deliverer import Messenger, TestResult
     from wanesync.store.database import Store
 

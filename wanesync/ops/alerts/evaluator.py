@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import AlarmCode, Level
-from wanesync.core.alerts import (
+from wanesync.core.operating.alarms import AlarmCode, Level
+from wanesync.core.operating.alerts import (
     AlertPolicy,
     AlertState,
     Notice,
@@ -24,14 +24,14 @@ from wanesync.core.alerts import (
     find_notice,
     mark_told,
 )
-from wanesync.core.recipients import Addressee, RecipientBook
+from wanesync.core.operating.recipients import Addressee, RecipientBook
 from wanesync.ops.alerts.notices import write_digest, write_notice
-from wanesync.store.tables.alerts import BOOKLESS, DAY_MS, MAX_LEASE_MS, Silence
+from wanesync.store.tables.operating.alerts import BOOKLESS, DAY_MS, MAX_LEASE_MS, Silence
 
 if TYPE_CHECKING:
     from wanesync.ops.alerts.situation import Situation, SituationReader
     from wanesync.store.database import Store, Tx
-    from wanesync.store.tables.alerts import Claim
+    from wanesync.store.tables.operating.alerts import Claim
 
 LEASE_MS = 25_000
 """How long the claim lasts without its holder: two rounds, so that a dead one costs less than half a minute."""

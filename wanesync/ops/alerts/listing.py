@@ -6,10 +6,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import CLASSES, AlarmCode, Level
-from wanesync.core.alerts import AlertPolicy, AlertState
-from wanesync.core.recipients import RecipientBook
-from wanesync.store.tables.alerts import Claim, Delivery, DeliveryState, HistoryRow, Silence
+from wanesync.core.operating.alarms import CLASSES, AlarmCode, Level
+from wanesync.core.operating.alerts import AlertPolicy, AlertState
+from wanesync.core.operating.recipients import RecipientBook
+from wanesync.store.tables.operating.alerts import Claim, Delivery, DeliveryState, HistoryRow, Silence
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store

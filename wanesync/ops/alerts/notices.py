@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from wanesync.core.alarms import CLASSES, AlarmCode, Level
-from wanesync.core.alerts import AlertPolicy, AlertState, Notice, NoticeKind
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import CLASSES, AlarmCode, Level
+from wanesync.core.operating.alerts import AlertPolicy, AlertState, Notice, NoticeKind
 from wanesync.terminal import format_duration, pluralize
 
 if TYPE_CHECKING:

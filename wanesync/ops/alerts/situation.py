@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode, Level
-from wanesync.core.alerts import HOUR_MS, AlertPolicy, Seen
 from wanesync.core.jobs import DeadClass
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode, Level
+from wanesync.core.operating.alerts import HOUR_MS, AlertPolicy, Seen
 from wanesync.ops.alarms import Health, is_served, read_health
 from wanesync.ops.figures import read_timeliness
 from wanesync.ops.health.disk import find_disk_alarms
 from wanesync.reconcile.missed_count import read_missed
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.terminal import format_duration, pluralize
 
 if TYPE_CHECKING:

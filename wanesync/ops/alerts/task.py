@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from wanesync.core.alarms import Alarm, Level
 from wanesync.core.errors import DatabaseUnavailable, DeliveryFailed
+from wanesync.core.operating.alarms import Alarm, Level
 
 if TYPE_CHECKING:
     from wanesync.ops.alerts.deliverer import Deliverer

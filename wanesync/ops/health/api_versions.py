@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.core.setup.api_versions import NEWEST, EndingVersion, find_endings
 from wanesync.store.tables.settings import HUBSPOT_VERSION
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from wanesync.core.alarms import Alarm, AlarmCode
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.ops.broker.certificates import CertificateFacts, read_certificate
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 
 if TYPE_CHECKING:
     from wanesync.store.database import Store

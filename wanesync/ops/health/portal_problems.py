@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.errors import Failure
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.core.setup.portal_checks import NOT_CHECKED
 from wanesync.store.tables.settings import PORTAL_CHECK_FAILURE
 from wanesync.sync.loader import read_portal_state

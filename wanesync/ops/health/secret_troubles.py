@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
 from wanesync.config.model import SECRET_KEYS
-from wanesync.core.alarms import Alarm, AlarmCode
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.terminal import format_duration
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.errors import Failure
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.terminal import format_duration
 
 if TYPE_CHECKING:

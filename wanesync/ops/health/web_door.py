@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode
 from wanesync.core.model import Side
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.core.setup.api_versions import STRIPE_VERSION
 from wanesync.ops.health.lane_status import age_s
 from wanesync.reconcile.missed_count import read_missed
-from wanesync.store.tables.webhook_counts import Outcome
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.terminal import format_duration, pluralize
 
 if TYPE_CHECKING:
     from wanesync.store.database import Tx
-    from wanesync.store.tables.webhook_counts import WebhookCount
+    from wanesync.store.tables.operating.webhook_counts import WebhookCount
 
 LATELY_MS = 600_000
 """The span in which refused webhooks are counted: 10 min."""

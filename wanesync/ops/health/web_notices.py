@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from wanesync.core.alarms import Alarm, AlarmCode
+from wanesync.core.operating.alarms import Alarm, AlarmCode
 from wanesync.store.tables.processes import LEASE_MS
 
 if TYPE_CHECKING:

@@ -455,7 +455,7 @@ CREATE TABLE figures (
     start_ms BIGINT NOT NULL,
     labels TEXT NOT NULL,
     amount BIGINT NOT NULL,
-    -- Sum of the times in ms, and how many fell in each bucket (core/figures.py): NULL of what is only counted.
+    -- Sum of the times in ms, and how many fell in each bucket (core/operating/figures.py): NULL of what is only counted.
     total_ms BIGINT,
     b0 BIGINT,
     b1 BIGINT,

@@ -12,7 +12,7 @@ from wanesync.core.model import Link, Side
 from wanesync.store.codec import JSON, pack, unpack_object
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
-from wanesync.store.tables.reconcile_runs import ReconcileRuns
+from wanesync.store.tables.operating.reconcile_runs import ReconcileRuns
 
 ERASED_AT = "erased_at"
 """Setting: when a person was last erased, ms; a comparison that began before is not continued."""

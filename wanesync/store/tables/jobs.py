@@ -27,7 +27,7 @@ from wanesync.core.jobs import (
 from wanesync.core.model import Side
 from wanesync.store.queries import Value
 from wanesync.store.session import ConstraintViolated, Row, Table
-from wanesync.store.tables.job_traces import JobTraces
+from wanesync.store.tables.operating.job_traces import JobTraces
 from wanesync.store.tables.processes import LEASE_MS, lease_bounds
 
 _KINDS = tuple(JobKind)

@@ -8,11 +8,11 @@ from itertools import chain
 
 from wanesync.core.ids import bound
 from wanesync.core.model import Side
-from wanesync.core.operators import Operator, Via
+from wanesync.core.operating.operators import Operator, Via
 from wanesync.store.codec import JSON, pack, unpack_object
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
-from wanesync.store.tables.log_lines import Position
+from wanesync.store.tables.operating.log_lines import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wanesync.core.figures import HOUR_MS, MINUTE_MS
 from wanesync.core.ids import least_id
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import HOUR_MS, MINUTE_MS
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
-from wanesync.store.tables.api_answers import ANSWER_DAYS
+from wanesync.store.tables.operating.api_answers import ANSWER_DAYS
 
 DAY_MS = 86_400_000
 JOB_TRACE_DAYS = 1

@@ -9,7 +9,7 @@ import typer
 from wanesync.cli.commands.setup import hubspot_webhooks, stripe_webhooks
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, open_configured
 from wanesync.cli.times import format_time
-from wanesync.ops.rejected_webhooks import list_rejected
+from wanesync.ops.queue.rejected_webhooks import list_rejected
 from wanesync.terminal import make_table, make_wide_console, pluralize, print_json, print_rows
 
 app = typer.Typer(

@@ -1,0 +1,1 @@
+"""Users, tokens and the audit log of the admin service."""

@@ -1,0 +1,1 @@
+"""Compare and repair: diff, reconcile, its runs, catch-up."""

@@ -1,0 +1,1 @@
+"""People: search, explain, history, conflicts, links."""

@@ -1,0 +1,1 @@
+"""The queue: jobs, dead letters, retries, held changes."""

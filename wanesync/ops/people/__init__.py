@@ -1,0 +1,1 @@
+"""What operators see and decide about people: search, history, conflicts and their settlement, links, reveals."""

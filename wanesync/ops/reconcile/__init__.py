@@ -1,0 +1,1 @@
+"""Runs of reconcile that operators start, watch, approve and apply."""
