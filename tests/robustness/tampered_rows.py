@@ -140,7 +140,12 @@ def find_cells(store: Store) -> list[Cell]:
 
 def write_cell(store: Store, cell: Cell, blob: bytes) -> None:
     """Put bytes into the place of a ciphertext, as someone with the database alone could."""
-    names = {"records": ("side", "id"), "held_fields": ("link_id", "field"), "events": ("key",)}
+    names = {
+        "records": ("side", "id"),
+        "held_fields": ("link_id", "field"),
+        "events": ("key",),
+        "admin_users": ("name",),
+    }
     columns = names.get(cell.table.name, ("payment_id",) if cell.table.name == "purchases" else ("id",))
     where = " AND ".join(f"{name} = :k{number}" for number, name in enumerate(columns))
     values: dict[str, object] = {f"k{number}": part for number, part in enumerate(cell.key)} | {"blob": blob}

@@ -181,7 +181,7 @@ def test_a_dry_run_of_retry_changes_nothing(fresh: Stage) -> None:
         bury(fresh.store, JobRequest(Side.STRIPE, JobKind.WRITE, contact_key(str(number))))
     shown = fresh.run("retry", "--all", "--dry-run")
     assert shown.returncode == 0
-    assert "refused write stripe 2" in " ".join(shown.stdout.split())
+    assert "refused 2" in " ".join(shown.stdout.split())
     assert "2 jobs would be tried again; nothing was changed." in shown.stdout
     answer = fresh.ask("retry", "--class", "refused", "--dry-run")
     assert answer == {"version": 1, "dry_run": True, "retried": 2, "classes": {"refused": 2}}
@@ -208,11 +208,18 @@ def test_history_without_a_person_lists_the_newest_entries(fresh: Stage) -> None
 
     entries = fresh.ask("history")["journal"]
     assert isinstance(entries, list)
-    assert [entry["kind"] for entry in entries] == ["paused", "limit set", "retried", "hold opened", "updated"]
+    assert [entry["kind"] for entry in entries] == [
+        "paused",
+        "limit set",
+        "retried",
+        "retried",
+        "hold opened",
+        "updated",
+    ]
     newest = fresh.ask("history", "--limit", "2")["journal"]
     assert newest == entries[-2:]
-    assert entries[3]["data"]["source"] == "hubspot:CRM_UI/j***"
-    assert entries[4]["data"]["fields"] == {"name": ["", "A***"], "source": ["", "j***@e***"]}
+    assert entries[4]["data"]["source"] == "hubspot:CRM_UI/j***"
+    assert entries[5]["data"]["fields"] == {"name": ["", "A***"], "source": ["", "j***@e***"]}
     listed = fresh.run("history", "--limit", "3").stdout
     assert "jane" not in listed
     assert "limit set" not in listed

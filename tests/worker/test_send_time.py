@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wanesync.core.jobs import MAX_SEND_MS, SEND_MS, Job, JobKind, JobState, follow_send_ms
+from wanesync.core.jobs import MAX_SEND_MS, MIN_SEND_MS, SEND_MS, Job, JobKind, JobState, follow_send_ms
 from wanesync.core.model import Side
 from wanesync.sync.calls import AnyCall, Call
 from wanesync.worker.send_time import SendTime
@@ -13,11 +13,17 @@ def call(kind: JobKind) -> AnyCall:
     return Call(Side.STRIPE, "customers.create", [job], lambda: None, lambda _tx, _answer: [])
 
 
-def test_it_rises_at_once_and_falls_slowly_within_its_bounds() -> None:
-    assert follow_send_ms(SEND_MS, 100) == SEND_MS
-    assert follow_send_ms(SEND_MS, 3_000) == 3_000
-    assert follow_send_ms(3_000, 2_000) == 2_990
-    assert follow_send_ms(3_000, 100_000) == MAX_SEND_MS
+def test_it_follows_what_three_of_four_take_within_its_bounds() -> None:
+    assert follow_send_ms(1_500, 2_500) == 1_590
+    assert follow_send_ms(1_500, 500) == 1_470
+    send_ms = SEND_MS
+    for measured_ms in [800, 900, 1_000, 1_100] * 100:
+        send_ms = follow_send_ms(send_ms, measured_ms)
+    assert 950 < send_ms < 1_050
+    for measured_ms, bound_ms in ((0, MIN_SEND_MS), (1_000_000, MAX_SEND_MS)):
+        for _ in range(500):
+            send_ms = follow_send_ms(send_ms, measured_ms)
+        assert send_ms == bound_ms
 
 
 def test_only_changes_that_were_answered_count() -> None:
@@ -28,6 +34,6 @@ def test_only_changes_that_were_answered_count() -> None:
     measured.end(given_up, 9_000)
     assert measured.ms == SEND_MS
     measured.end(write, 3_500)
-    assert measured.ms == 2_500
+    assert measured.ms == follow_send_ms(SEND_MS, 2_500)
     measured.end(write, 9_000)
-    assert measured.ms == 2_500
+    assert measured.ms == follow_send_ms(SEND_MS, 2_500)

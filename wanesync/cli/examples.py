@@ -49,7 +49,7 @@ EXAMPLES = {
     "alerts list": "wanesync alerts list --all",
     "alerts test": "wanesync alerts test",
     "alerts history": "wanesync alerts history --deliveries --failed",
-    "alerts silence": "wanesync alerts silence dead_letters --for 2h --reason 'known, mended at noon'",
+    "alerts silence": "wanesync alerts silence dead_letters --for 2h --reason 'known'",
     "jobs": "wanesync jobs --dead --side stripe --since 1d",
     "retry": "wanesync retry --class validation --dry-run",
     "discard": "wanesync discard --class gone --until 30d --dry-run",

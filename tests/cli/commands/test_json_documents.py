@@ -25,7 +25,7 @@ SECTIONS = dict(part.split("\n", 1) for part in DOCS.split("\n## ")[1:])
 COMMANDS = [
     ("status", ["status"]),
     ("jobs", ["jobs"]),
-    ("retry", ["retry", "--all", "--dry-run"]),
+    ("retry, discard", ["retry", "--all", "--dry-run"]),
     ("conflicts", ["conflicts"]),
     ("history", ["history"]),
     ("history", ["history", "7"]),
