@@ -267,8 +267,8 @@ IDLE_CAP_MS = 5_000
 STUCK_CAP_MS = 60_000
 """Longest such wait after ``MAX_TURNS``; news still makes the job due at once."""
 SEND_MS = 1_500
-"""From a claim to the vendor's commit, in ms, as long as nothing was measured: the slot is up to 300 ms ahead, and half of
-a slow call follows."""
+"""From a claim to the vendor's commit, in ms, as long as nothing was measured: the slot is up to 300 ms ahead, and half
+of a slow call follows."""
 MIN_SEND_MS, MAX_SEND_MS = 500, 6_000
 """Bounds of what was measured: a call and its slot on a quiet machine, and a lease."""
 SHARED_CLAIM_INTERVAL = 16
