@@ -9,7 +9,8 @@ import pytest
 from tests.support.store_fixtures import Clock
 from wanesync.admin_wiring import build_access, build_admin_services, find_address, find_setup_link
 from wanesync.config.admin import Admin
-from wanesync.config.model import Config, Create
+from wanesync.config.model import Config
+from wanesync.config.sections import Create
 from wanesync.core.errors import ConfigError
 from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user

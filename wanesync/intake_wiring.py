@@ -19,7 +19,8 @@ from wanesync.adapters.signatures import HubSpotSignature, RenewableSignature, S
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.adapters.webhooks import VerifiedWebhooks, WebhookAdapter
 from wanesync.config.database_address import DatabaseAddress
-from wanesync.config.model import HOOK_SECRETS, Config, Server
+from wanesync.config.model import HOOK_SECRETS, Config
+from wanesync.config.sections import Server
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side

@@ -14,7 +14,8 @@ from starlette.testclient import TestClient
 from wanesync.admin.app import build_admin_app
 from wanesync.admin.security.passwords import Passwords
 from wanesync.admin.services import AdminServices
-from wanesync.config.model import Config, Create
+from wanesync.config.model import Config
+from wanesync.config.sections import Create
 from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.users import add_user
 from wanesync.store import Store

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wanesync.config.model import Server
+from wanesync.config.sections import Server
 from wanesync.core.errors import ConfigError
 from wanesync.web.exposure import check_doors, is_loopback_host, shows_metrics
 

@@ -42,7 +42,7 @@ class FigureCounts:
     """What this process counted since it was last taken, by minute. Every method may be called in any thread.
 
     Counting is cheap where it happens, among other work: an entry is put in line, without a lock and without a hash.
-    The entries are summed up by whoever takes them, all at once.
+    The entries are summed up by the thread that takes them, all at once.
     """
 
     def __init__(self, now_ms: Callable[[], int]) -> None:

@@ -10,7 +10,7 @@ from wanesync.config.value_types import is_loopback
 from wanesync.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from wanesync.config.model import Server
+    from wanesync.config.sections import Server
 
 
 def is_loopback_host(host: str) -> bool:

@@ -9,7 +9,7 @@ from tests.support.raw_mqtt import RawClient
 from wanesync.bus.client import MAX_IN_FLIGHT
 from wanesync.bus.envelope import OVERHEAD_BYTES
 from wanesync.bus.topics import incoming
-from wanesync.config.model import Server
+from wanesync.config.sections import Server
 from wanesync.core.model import Side
 from wanesync.core.roles import Role
 from wanesync.ops.broker.limits import MAX_BODY_BYTES, SEAL_BYTES, BrokerLimits

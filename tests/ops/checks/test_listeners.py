@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.certificates import DAY, Authority
 from tests.support.config_files import ALLOWED, CREATE, read
-from wanesync.config.model import Server
+from wanesync.config.sections import Server
 from wanesync.core.model import Side
 from wanesync.ops.checks.findings import State
 from wanesync.ops.checks.listeners import check_listeners, check_network

@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.certificates import Authority
 from tests.support.lanes import start_processes
-from wanesync.config.model import Config, Create, Server
+from wanesync.config.model import Config
+from wanesync.config.sections import Create, Server
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.ops.checks.findings import State
 from wanesync.ops.checks.local import (

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.support.certificates import Authority
 from tests.support.ports import free_port
-from wanesync.config.model import Bus, Config, Create, Server
+from wanesync.config.model import Config
+from wanesync.config.sections import Bus, Create, Server
 from wanesync.core.operating.alarms import Alarm
 from wanesync.ops.broker.certificates import utc_now
 from wanesync.ops.health.certificates import find_certificate_alarms, find_ending, read_served

@@ -167,7 +167,7 @@ class BulkRunItem(ApiModel):
     percent: int
     created_ms: int
     ended_ms: int
-    ended_by: str = Field(description="Who cancelled it, empty for nobody.")
+    ended_by: str = Field(description="Who cancelled it, empty if it was not cancelled.")
 
 
 class BulkRunPage(ApiModel):

@@ -26,7 +26,7 @@ from wanesync.ops.access.tokens import find_token
 from wanesync.store.tables.operating.access import SessionRow
 
 OPEN = frozenset({"/login", "/setup", "/password", "/healthz"})
-"""Paths that need nobody to be signed in, besides the assets: each has a check of its own, or shows nothing."""
+"""Paths that are open without a login, besides the assets: each has a check of its own, or shows nothing."""
 MAX_BODY_BYTES = 256_000
 """Largest body of a request (our choice): a thousand marked jobs have 70 kB. It holds for who is not signed in, too."""
 API = "/api/"

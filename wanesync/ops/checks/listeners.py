@@ -11,7 +11,8 @@ from wanesync.web.certificate import ServerCertificate
 from wanesync.web.exposure import check_doors, is_loopback_host, shows_metrics
 
 if TYPE_CHECKING:
-    from wanesync.config.model import Config, Server
+    from wanesync.config.model import Config
+    from wanesync.config.sections import Server
     from wanesync.core.model import Side
 
 WEB_DOOR, NETWORK = "web door", "network"
