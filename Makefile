@@ -43,9 +43,9 @@ demo: $(VENV)/.runtime
 	@$(BIN)/wanesync demo $(if $(API_VERSION),--api-version $(API_VERSION)) $(if $(KEEP),--keep)
 
 .PHONY: test
-# Three at a time on two cores: the tests with real processes wait more than they compute.
+# Four at a time on two cores: the tests with real processes wait more than they compute.
 test: lint mosquitto chromium pgbouncer
-	@$(BIN)/pytest -n 3 --dist worksteal
+	@$(BIN)/pytest -n 4 --dist worksteal
 
 # What the tests need of the system's packages; a run that may not install a piece fails with its name.
 define install

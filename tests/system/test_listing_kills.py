@@ -29,7 +29,7 @@ AT_ONCE = {"in turn": 9, "parallel": 16}
 STARTING = 2
 """Whose keys are these."""
 TIMES = {"valid_from_ms", "valid_to_ms", "revision", "stored_ms"}
-OWN = {"settings", "rates", "quota_uses", "processes"}
+OWN = {"settings", "rates", "quota_uses", "processes", "figures"}
 """Tables that keep account of requests and runs."""
 
 

@@ -51,6 +51,7 @@ def test_a_run_outlives_the_service_and_is_applied_by_a_command(tmp_path: Path) 
             assert tx.jobs.depth() == [], "nothing is queued"
         shown = stage.ask("runs", "show", run_id, "--only", "create_customer")
         assert len(json.loads(json.dumps(shown["differences"]))) == 4
+        assert stage.run("runs", "approve", run_id).returncode == 0
         done = stage.ask("runs", "apply", run_id)
         assert json.loads(json.dumps(done["run"]))["result"]["jobs"] == 4
         with stage.store.reading() as tx:
