@@ -24,6 +24,7 @@ from pathlib import Path
 
 from wanesync.bench.environment import OWN_POSTGRES, STRIPE_SECRET, Environment, open_environment
 from wanesync.bench.figures import describe_machine
+from wanesync.bench.resource_usage import NICE
 from wanesync.core.setup.api_versions import STRIPE_VERSION
 
 FOLDER = Path(__file__).parent
@@ -96,6 +97,8 @@ def _run_peer(environment: Environment, modules: Path, specification: Path | Non
     command = ["node", str(FOLDER / "peer.mjs")]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
+        # As every program under measurement.
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
         try:
             port = process.stdout.readline().strip()
             if not port:
