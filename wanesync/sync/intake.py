@@ -43,7 +43,8 @@ MAX_VAIN = 8
 MAX_SHARED_EVENTS = 400
 """Events in one commit of several POSTs, so that it stays short; a single POST has at most 100."""
 MAX_COMMITS = {Dialect.SQLITE: 1, Dialect.POSTGRES: 2}
-"""Commits at once in one process: one file has one writer; of Postgres, see docs/benchmarks.md#webhook-endpoint."""
+"""Commits at once in one process: one file has one writer; on Postgres one flushes while the next is prepared (our
+choice)."""
 
 
 def _count_nothing(_side: Side, _outcome: Outcome, _number: int) -> None:
