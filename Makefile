@@ -48,7 +48,7 @@ test: lint mosquitto chromium pgbouncer
 	@$(BIN)/pytest -n 4 --dist worksteal
 
 # What the tests need of the system's packages; a run that may not install a piece fails with its name.
-define install
+define install_package
 	@PATH=$$PATH:/usr/sbin:/usr/local/sbin; command -v $(1) > /dev/null || { \
 		echo 'Installing $(1), $(2) of the tests ...'; \
 		[ "$$(id -u)" = 0 ] && as= || as='sudo -n'; \
@@ -59,15 +59,15 @@ endef
 
 .PHONY: mosquitto
 mosquitto:
-	$(call install,mosquitto,the MQTT broker)
+	$(call install_package,mosquitto,the MQTT broker)
 
 .PHONY: chromium
 chromium:
-	$(call install,chromium,the browser)
+	$(call install_package,chromium,the browser)
 
 .PHONY: pgbouncer
 pgbouncer:
-	$(call install,pgbouncer,the pooler in front of Postgres)
+	$(call install_package,pgbouncer,the pooler in front of Postgres)
 
 .PHONY: unit
 unit: $(VENV)/.dev
