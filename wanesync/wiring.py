@@ -293,7 +293,7 @@ def build_generation_marker(config: Config, store: Store, stopping: threading.Ev
     """Build the marker by which a restored database is recognised: a file beside the snapshot's place."""
     place = snapshot_path(config)
     path = None if place == MEMORY else Path(place).with_suffix(".generation")
-    return GenerationMarker(store, path, stopping)
+    return GenerationMarker(store, path, stopping, beside=config.database.startswith("sqlite:"))
 
 
 def build_secret_refresh(config: Config, store: Store | None, process: str, stopping: threading.Event) -> SecretRefresh:

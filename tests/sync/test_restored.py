@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
 
-from tests.support.live_sync import STRIPE, LiveSync
+from tests.support.core_builders import contact
+from tests.support.live_sync import STRIPE, LiveSync, created
 from tests.support.store_rows import a_create, a_link, an_update
-from wanesync.core.model import Event
+from wanesync.core.ids import make_id
+from wanesync.core.jobs import WaitCode
+from wanesync.core.model import Event, Record, Side
 from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
 from wanesync.sync.intake import store_events
+from wanesync.sync.restored import await_confirmation, confirm
 
 LISTED_MS = 1_700_000_000_000
 
@@ -74,3 +79,41 @@ def test_an_unknown_update_of_ours_to_a_linked_customer_shows_that_a_copy_runs_e
     live.store.run(lambda tx: store_events(tx, [shown("wane-u-cus_9-w1", at_ms)]))
     with live.store.reading() as tx:
         assert (tx.settings.get(RESTORED) is not None) == suspected
+
+
+@pytest.mark.parametrize(
+    ("made_ms", "known", "stored", "suspected"),
+    [
+        (LISTED_MS + 5_000, False, False, True),
+        (LISTED_MS - 5_000, False, False, False),
+        (LISTED_MS + 5_000, True, False, False),
+        (LISTED_MS + 5_000, False, True, False),
+        (None, False, False, False),
+    ],
+)
+def test_a_contact_of_ours_that_is_unknown_here_shows_that_a_copy_runs_elsewhere(
+    live: LiveSync, made_ms: int | None, known: bool, stored: bool, suspected: bool
+) -> None:
+    prepare(live)
+    intent = "of another program" if made_ms is None else make_id(made_ms, random.Random(1))
+    found = Record(Side.HUBSPOT, "9", {}, modified_ms=LISTED_MS, intent=intent)
+    if known:
+        pending = replace(a_create("w1", "h1"), side=Side.HUBSPOT, idempotency_key=intent)
+        live.store.run(lambda tx: tx.pending_writes.put(pending))
+    if stored:
+        live.know(replace(found, intent=""))
+    live.know(replace(found, modified_ms=LISTED_MS + 9_000))
+    with live.store.reading() as tx:
+        assert (tx.settings.get(RESTORED) is not None) == suspected
+
+
+def test_creations_wait_until_a_catch_up_has_shown_what_this_state_forgot(live: LiveSync) -> None:
+    live.know(contact("1", email="ann@example.com"))
+    live.store.run(lambda tx: await_confirmation(tx, "no process ran for 2 h"))
+    live.queue(STRIPE, "contact:1")
+    (job,) = live.work(STRIPE)
+    assert (job.waits_for, job.attempts, live.stripe.requests) == (WaitCode.CONFIRMATION, 0, [])
+    live.store.run(lambda tx: confirm(tx, tx.now_ms, too_old=False))
+    live.stripe.answer("create_customer", created({"email": "ann@example.com"}))
+    live.work(STRIPE)
+    assert [name for name, _ in live.stripe.requests] == ["create_customer"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from pathlib import Path
 
 import pytest
 
 from tests.support.store_fixtures import Clock
+from wanesync.core.ids import make_id
 from wanesync.ops.alarms import read_alarms
 from wanesync.store import Store
-from wanesync.store.tables.settings import GENERATION, LISTED, RESTORED
-from wanesync.sync.restored import end_listing
+from wanesync.store.tables.settings import GENERATION, LISTED, RESTORED, UNCONFIRMED
+from wanesync.sync.restored import confirm, end_listing
 from wanesync.worker.generation import GenerationMarker
 
 
@@ -119,3 +121,60 @@ def test_a_file_that_holds_no_marker_is_written_anew(store: Store, marker: Gener
 def test_a_folder_that_cannot_be_written_and_a_database_in_memory_do_no_harm(store: Store, tmp_path: Path) -> None:
     for path in (None, tmp_path / "missing" / "state.generation"):
         GenerationMarker(store, path, threading.Event()).check()
+
+
+def start_again(marker: GenerationMarker, *, beside: bool = False) -> None:
+    GenerationMarker(marker.store, marker.path, marker.stopping, beside).check()
+
+
+def let_pass(marker: GenerationMarker, away_ms: int) -> None:
+    """Stands for time without a process: on Postgres the time is the database's."""
+    text = make_id(marker.store.now_ms() - away_ms, random.Random(1))
+    restore(marker.store, text)
+    assert marker.path
+    marker.path.write_text(text)
+
+
+def test_a_start_after_a_pause_lets_creations_wait_for_a_catch_up(store: Store, marker: GenerationMarker) -> None:
+    let_pass(marker, 60_000)
+    start_again(marker)
+    assert setting(store, UNCONFIRMED) is None, "a restart costs nothing"
+    marker.check()
+    let_pass(marker, 3_600_000)
+    marker.check()
+    assert setting(store, UNCONFIRMED) is None, "the process itself ran"
+    let_pass(marker, 3_600_000)
+    start_again(marker)
+    began_ms = store.now_ms()
+    assert "no process ran for" in (setting(store, UNCONFIRMED) or "")
+    store.run(lambda tx: tx.settings.put(UNCONFIRMED, f"{began_ms - 61_000} no process ran"))
+    (alarm,) = [alarm for alarm in read_alarms(store) if "restored" in alarm]
+    assert "wanesync catch-up" in alarm
+    store.run(lambda tx: confirm(tx, began_ms - 61_001, too_old=False))
+    assert setting(store, UNCONFIRMED), "that catch-up began before"
+    store.run(lambda tx: confirm(tx, began_ms, too_old=False))
+    assert (setting(store, UNCONFIRMED), setting(store, RESTORED)) == (None, None)
+
+
+def test_a_file_missing_beside_the_database_is_a_doubt_at_once(
+    store: Store, clock: Clock, marker: GenerationMarker
+) -> None:
+    start_again(marker, beside=True)
+    assert setting(store, UNCONFIRMED) is None, "a new database has none"
+    clock.advance(1_000)
+    assert marker.path
+    marker.path.unlink()
+    start_again(marker)
+    assert setting(store, UNCONFIRMED) is None, "a container starts without one"
+    marker.path.unlink()
+    start_again(marker, beside=True)
+    assert "is missing" in (setting(store, UNCONFIRMED) or "")
+
+
+def test_a_state_older_than_what_stripe_lists_is_a_suspicion(store: Store, marker: GenerationMarker) -> None:
+    let_pass(marker, 40 * 86_400_000)
+    start_again(marker)
+    store.run(lambda tx: confirm(tx, tx.now_ms, too_old=True))
+    assert setting(store, LISTED) is None
+    assert setting(store, RESTORED)
+    assert setting(store, UNCONFIRMED) is None

@@ -84,6 +84,8 @@ class WaitCode(StrEnum):
     """The writes switch: ``wanesync writes on`` makes these jobs due."""
     FIRST_LISTING = "first_listing"
     """The first complete listing, or the one after a restored backup: its end makes these jobs due."""
+    CONFIRMATION = "confirmation"
+    """The catch-up that shows whether the database is an older state: its end makes these jobs due."""
     SETUP = "setup"
     """Properties or an event definition of ours in HubSpot: the next check that finds them makes these jobs due."""
     READ_PENDING = "read_pending"

@@ -29,9 +29,10 @@ from wanesync.core.model import (
     WriteKind,
     WriteResult,
 )
-from wanesync.core.setup.portal_checks import SETUP_WAIT
+from wanesync.core.setup.portal_checks import NO_DEFINITIONS, SETUP_WAIT, FieldDefinitions
 
 FIRST_LISTING = Note(NoteCode.FIRST_LISTING, "first listing missing")
+CONFIRMATION_WAIT = "what was created since this database ran last is looked for first"
 NO_EMAIL = Note(NoteCode.EXCLUDED, "excluded: no e-mail")
 NO_CUSTOMERS = Note(NoteCode.EXCLUDED, "excluded: no customers are created")
 NO_CONTACTS = Note(NoteCode.EXCLUDED, "excluded: no contacts are created")
@@ -54,6 +55,7 @@ WAIT_TEXTS = {
     WaitCode.EMAIL_BEING_CREATED: "its e-mail is being created by another job",
     WaitCode.MERGED_BEING_CREATED: "the customer of a contact that was merged into it is being created",
     WaitCode.SETUP: SETUP_WAIT,
+    WaitCode.CONFIRMATION: CONFIRMATION_WAIT,
 }
 """What a plan may wait for -> the reason for people."""
 
@@ -83,6 +85,8 @@ class PlanContext:
     hold by which an operator stopped it. ``stopped``: (link id, field) -> the hold that stops it in this planning
     round. ``unusable``: fields whose HubSpot property is missing or read-only; ``blocked``: sides on which nothing can
     be created (docs/correctness.md#start-checks). ``listed``: both sides have been listed once completely.
+    ``definitions``: of the mapped HubSpot properties.
+    ``unconfirmed``: the database may be an older state (docs/correctness.md#restored-databases).
     ``arriving``: another transaction stores a stale record's new copy at this moment, so that neither sees both.
     ``generation``: number of the next create attempt. ``answers``: creation's id -> what its answer settled.
     """
@@ -103,7 +107,9 @@ class PlanContext:
     unusable: frozenset[str] = frozenset()
     redefined: Mapping[str, int] = field(default_factory=dict)
     blocked: frozenset[Side] = frozenset()
+    definitions: FieldDefinitions = NO_DEFINITIONS
     listed: bool = True
+    unconfirmed: bool = False
     arriving: bool = False
     generation: int = 0
     kept: Mapping[str, str] = field(default_factory=dict)

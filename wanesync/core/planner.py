@@ -482,6 +482,8 @@ class Planner:
         context = self.context
         if target in context.blocked:
             return WaitCode.SETUP
+        if context.unconfirmed:
+            return WaitCode.CONFIRMATION
         if (source.side, source.id) in context.reading or source.stale:
             return WaitCode.READ_PENDING
         if any(holder != context.key for h in source.hmacs if (holder := context.email_holders.get(h))):

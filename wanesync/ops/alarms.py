@@ -25,7 +25,7 @@ from wanesync.ops.health.web_door import find_webhook_alarms
 from wanesync.ops.health.web_notices import find_notice_alarms
 from wanesync.ratelimit.quotas import find_alarms as find_quota_alarms
 from wanesync.store.session import PrivilegeDenied
-from wanesync.store.tables.settings import OPERATOR, RESTORED, SERVERLESS_DOOR
+from wanesync.store.tables.settings import OPERATOR, RESTORED, SERVERLESS_DOOR, UNCONFIRMED
 from wanesync.sync.loader import LISTED
 from wanesync.sync.lost_updates import HOT_RECORD, MAX_JUDGED
 from wanesync.terminal import pluralize
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 OLD_MS = 60_000
 """The age of the oldest due job that raises an alarm: twice the 30 s within which a change is to be synced."""
+CONFIRMED_WITHIN_MS = 60_000
+"""How long the catch-up after a start may take before an alarm says what waits for it (our choice)."""
 MIN_BATCH_FAILURES = 3
 """Failures in a row of one batch that raise an alarm: it is repeated unchanged twice."""
 MAX_NAMED = 3
@@ -161,9 +163,18 @@ def _summarize_hold(tx: Tx, row: HoldRow) -> HoldSummary:
 def _find_restored(tx: Tx) -> list[Alarm]:
     _, _, reason = (tx.settings.get(RESTORED) or "").partition(" ")
     if not reason:
-        return []
+        return _find_unconfirmed(tx)
     advice = f"{reason}; no record is created until wanesync reconcile has listed both sides again"
     return [Alarm(AlarmCode.DATABASE_RESTORED, "the database was restored from a backup, or copied", advice)]
+
+
+def _find_unconfirmed(tx: Tx) -> list[Alarm]:
+    since_ms, _, reason = (tx.settings.get(UNCONFIRMED) or "0").partition(" ")
+    if not reason or 0 <= tx.now_ms - int(since_ms) < CONFIRMED_WITHIN_MS:
+        return []
+    what = "it is not known whether the database was restored from a backup, or copied"
+    advice = f"{reason}; no record is created until a catch-up of Stripe has ended: wanesync catch-up"
+    return [Alarm(AlarmCode.DATABASE_RESTORED, what, advice)]
 
 
 def _find_missing(lanes: Mapping[str, LaneState], *, listed: bool, served: bool) -> list[Alarm]:

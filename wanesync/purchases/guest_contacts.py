@@ -10,17 +10,20 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.ids import INTENT_PROPERTY, made_ms
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import LinkState, PendingWrite, Record, Side, WriteKind, WriteResult, customer_key, split_key
+from wanesync.core.plan import CONFIRMATION_WAIT
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import Purchase, PurchaseState
 from wanesync.core.setup.portal_checks import SETUP_WAIT
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
 from wanesync.store.tables.pending_writes import EmailIntentTaken
+from wanesync.store.tables.settings import UNCONFIRMED
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held, wait_turn
 from wanesync.sync.loader import LISTED, lock_portal_state
 from wanesync.sync.plan_effects import wake_purchases
 from wanesync.sync.record_versions import RecordWriter, store_contacts
+from wanesync.sync.restored import CONFIRMATION_WAIT_MS
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, read_properties
 
@@ -193,4 +196,6 @@ def _find_obstacle(tx: Tx, *, off: bool) -> tuple[int, WaitCode, str] | None:
         return DAY_MS, WaitCode.SETUP, SETUP_WAIT
     if tx.settings.get(LISTED) is None:
         return LISTING_WAIT_MS, WaitCode.FIRST_LISTING, NOT_LISTED
+    if tx.settings.get(UNCONFIRMED) is not None:
+        return CONFIRMATION_WAIT_MS, WaitCode.CONFIRMATION, CONFIRMATION_WAIT
     return None

@@ -21,6 +21,7 @@ from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.store.tables.settings import CURSORS
 from wanesync.sync.intake import store_events, store_in_halves, store_purchases, store_set_aside
 from wanesync.sync.loader import LISTED
+from wanesync.sync.restored import confirm
 from wanesync.sync.runtime import Runtime
 
 _T = TypeVar("_T")
@@ -199,6 +200,7 @@ class CatchUp:
 def _end(tx: Tx, done: CatchUpResult, before_ms: int, until_ms: int) -> None:
     if done.side is Side.STRIPE:
         store_missed(tx, done.side, done.missed)
+        confirm(tx, until_ms, too_old=done.too_old)
     _put_cursor(tx, done.side, before_ms, until_ms)
 
 

@@ -10,7 +10,7 @@ from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, contact_key, customer_key, split_key
 from wanesync.core.plan import PlanContext
-from wanesync.core.setup.portal_checks import READY, PortalState, unpack_definitions, unpack_state
+from wanesync.core.setup.portal_checks import READY, FieldDefinitions, PortalState, unpack_definitions, unpack_state
 from wanesync.store.database import Tx
 from wanesync.store.tables import settings
 from wanesync.store.tables.settings import DEFINITIONS, PORTAL_STATE
@@ -121,10 +121,10 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
     kept = _find_kept(tx, loader)
     holders = tx.pending_writes.holders(hmacs) if hmacs else {}
     creates = tx.pending_writes.creates_of(sorted(loader.records))
-    known = tx.settings.get_many([LISTED, PORTAL_STATE, DEFINITIONS])
+    known = tx.settings.get_many([LISTED, PORTAL_STATE, DEFINITIONS, settings.UNCONFIRMED])
     listed = LISTED in known
     portal = unpack_state(known[PORTAL_STATE]) if PORTAL_STATE in known else READY
-    redefined = unpack_definitions(known[DEFINITIONS]).changed_ms if DEFINITIONS in known else {}
+    definitions = unpack_definitions(known[DEFINITIONS]) if DEFINITIONS in known else FieldDefinitions()
     reading = _find_reading(tx, loader)
     groups = _group(loader, roots.values())
     open_holds, any_held = tx.holds.list_open()
@@ -148,8 +148,10 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
             held=mine_held,
             paused=paused,
             listed=listed,
+            unconfirmed=settings.UNCONFIRMED in known,
             kept=kept,
-            redefined=redefined,
+            redefined=definitions.changed_ms,
+            definitions=definitions,
         )
         contexts[key].unusable, contexts[key].blocked = portal.paused_fields, portal.blocked
     return contexts

@@ -23,6 +23,7 @@ from wanesync.store.database import Tx
 from wanesync.sync.erasure import erase_person, is_of_erased, strip
 from wanesync.sync.loader import key_of
 from wanesync.sync.plan_effects import find_dead_letters, move_purchases, wake_purchases
+from wanesync.sync.restored import check_contacts
 from wanesync.sync.runtime import Runtime
 
 
@@ -44,6 +45,7 @@ class RecordWriter:
         self.address_fields = frozenset(spec.name for spec in runtime.rules.fields.specs if spec.hubspot == ("email",))
         self.read: dict[tuple[Side, str], int] = {}
         self.found: list[tuple[Record, bool]] = []
+        self.new: list[Record] = []
 
     def __enter__(self) -> Self:
         return self
@@ -78,6 +80,8 @@ class RecordWriter:
         queues such a read (docs/correctness.md#absence). ``is_answer``: it answers a write of ours.
         """
         old = self.get(Side.HUBSPOT, record.id)
+        if old is None and record.intent:
+            self.new.append(record)
         if old is not None and not old.alive and not old.may_return:
             return
         if old is not None and old.deleted and not read_after_deletion:
@@ -228,6 +232,8 @@ class RecordWriter:
     def write(self) -> None:
         """Write the copies, and queue nothing yet."""
         self._note_found()
+        check_contacts(self.tx, self.new)
+        self.new = []
         self.tx.records.put_many(self.changed.values(), self.read)
         self.read |= {ref: stored.revision for ref, stored in self.changed.items()}
         self.changed = {}

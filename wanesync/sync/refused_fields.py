@@ -156,11 +156,15 @@ def _doubt_definitions(tx: Tx, parked: Mapping[str, Parked]) -> None:
     names = {name for name, park in parked.items() if park.side is Side.HUBSPOT and park.reason in DEFINITION_REASONS}
     if not names:
         return
-    text = tx.settings.get(DEFINITIONS)
-    before = unpack_definitions(text) if text else FieldDefinitions()
+    before = _read_definitions(tx)
     after = before.doubt(names, tx.now_ms)
     if after != before:
         tx.settings.put(DEFINITIONS, after.pack())
+
+
+def _read_definitions(tx: Tx) -> FieldDefinitions:
+    text = tx.settings.get(DEFINITIONS)
+    return unpack_definitions(text) if text else FieldDefinitions()
 
 
 def _send_again(tx: Tx, intent: Intent, again: PendingWrite) -> Next:
@@ -204,7 +208,8 @@ def _compose(  # noqa: PLR0913
         kept = {name: value for name, value in old.items() if name not in mapped}
         if not with_ids:
             kept.pop(CUSTOMER_ID_PROPERTY, None)
-        body = {**kept, **runtime.translator.contact_properties(values)}
+        chosen = _read_definitions(tx).choose_options(runtime.rules.fields, values)
+        body = {**kept, **runtime.translator.contact_properties(chosen)}
         if create:
             body[INTENT_PROPERTY] = write_id
         key = write_id

@@ -10,13 +10,19 @@ from collections.abc import Iterable
 
 import structlog
 
+from wanesync.core.ids import made_ms
 from wanesync.core.jobs import WaitCode
-from wanesync.core.model import Event, Side
+from wanesync.core.model import Event, Record, Side
 from wanesync.store.database import Tx
-from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
+from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED, UNCONFIRMED, time_stamp_name
 
 _OWN_CREATE = re.compile(r"wane-c-(\d+)-")
 _OWN_UPDATE = re.compile(r"wane-u-")
+_OWN_INTENT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+CONFIRMATION_WAIT_MS = 30_000
+"""How long a creation waits for the catch-up whose end makes it due, unless the two commit at the same moment."""
+_KEPT_MS = 30 * 86_400_000
+"""An intent that is younger is known here: pending writes are kept for longer."""
 log = structlog.get_logger()
 
 
@@ -30,6 +36,30 @@ def suspect(tx: Tx, reason: str) -> None:
     log.error("database restored or copied", reason=reason)
 
 
+def await_confirmation(tx: Tx, reason: str) -> None:
+    """Let creations wait for the next catch-up of Stripe, which shows what an older state forgot; it is due now."""
+    if tx.settings.get(LISTED) is None:
+        return
+    tx.settings.put(UNCONFIRMED, f"{tx.now_ms} {reason}")
+    tx.settings.put(time_stamp_name(Side.STRIPE), "0")
+    log.info("creations wait for a catch-up of Stripe", reason=reason)
+
+
+def confirm(tx: Tx, until_ms: int, *, too_old: bool) -> None:
+    """End the wait after a catch-up of Stripe up to a time; one that does not reach back far enough is a suspicion."""
+    text = tx.settings.get(UNCONFIRMED)
+    if text is None or until_ms < int(text.partition(" ")[0]):
+        return
+    if too_old:
+        suspect(tx, f"{text.partition(' ')[2]}, and Stripe lists no events from before 30 days")
+    _end_wait(tx)
+
+
+def _end_wait(tx: Tx) -> None:
+    tx.settings.drop(UNCONFIRMED)
+    tx.jobs.make_due(WaitCode.CONFIRMATION)
+
+
 def end_listing(tx: Tx, began_ms: str) -> None:
     """Store that both sides were listed; a listing that began before a suspicion does not end it."""
     since_ms = int((tx.settings.get(RESTORED) or "0").partition(" ")[0])
@@ -37,6 +67,8 @@ def end_listing(tx: Tx, began_ms: str) -> None:
         tx.settings.add(LISTED, began_ms)
         tx.settings.drop(RESTORED)
         tx.jobs.make_due(WaitCode.FIRST_LISTING)
+    if int(began_ms) >= int((tx.settings.get(UNCONFIRMED) or "0").partition(" ")[0]):
+        _end_wait(tx)
 
 
 def check_events(tx: Tx, events: Iterable[Event], known_keys: set[str]) -> None:
@@ -63,6 +95,23 @@ def check_events(tx: Tx, events: Iterable[Event], known_keys: set[str]) -> None:
         suspect(tx, f"Stripe shows a creation of ours that is not known here ({own[0].record_id})")
     elif late and (linked := _find_linked(tx, late)):
         suspect(tx, f"Stripe shows an update of ours that is not known here ({linked}): does a copy run elsewhere?")
+
+
+def check_contacts(tx: Tx, contacts: Iterable[Record]) -> None:
+    """Suspect a restored or copied database where HubSpot shows a contact that we created since the listing, and that
+    no pending write here made. ``contacts``: those that were never stored before.
+    """
+    made = {one.intent: one.id for one in contacts if _OWN_INTENT.fullmatch(one.intent)}
+    if not made:
+        return
+    since_ms = max(int(tx.settings.get(LISTED) or tx.now_ms), tx.now_ms - _KEPT_MS)
+    late = {intent for intent in made if made_ms(intent) > since_ms}
+    if unknown := late - tx.pending_writes.known_keys(Side.HUBSPOT, late):
+        contact_id = made[min(unknown)]
+        suspect(
+            tx,
+            f"HubSpot shows a contact created by us that is not known here ({contact_id}): does a copy run elsewhere?",
+        )
 
 
 def _find_linked(tx: Tx, events: Iterable[Event]) -> str:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
 from wanesync.core.jobs import LOCK_WAIT_MS, Job, Priority, WaitCode, pass_on
 from wanesync.core.model import MAX_FREE_KEYS, PendingWrite, Side, WriteKind, WriteResult, has_room, split_key
-from wanesync.core.plan import WAIT_TEXTS, Action, Plan, PlanContext
+from wanesync.core.plan import CONFIRMATION_WAIT, WAIT_TEXTS, Action, Plan, PlanContext
 from wanesync.core.planner import plan
 from wanesync.core.setup.portal_checks import SETUP_WAIT
 from wanesync.store.database import Tx
@@ -27,6 +27,7 @@ from wanesync.sync.loader import hold_stale, key_of, load_contexts, lock_portal_
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.provenance import find_confirmed_base, find_suspects
 from wanesync.sync.recovery import read_authors
+from wanesync.sync.restored import CONFIRMATION_WAIT_MS
 from wanesync.sync.run_property import find_mark
 from wanesync.sync.runtime import Runtime
 
@@ -115,6 +116,8 @@ class _Round:
                 # A check that ended since the plan was made has made due what waited by then: this job goes on now.
                 delay_ms = DAY_MS if lock_portal_state(self.tx).blocked else 0
                 reschedule(self.tx, one.job, delay_ms, WaitCode.SETUP, SETUP_WAIT, fixed=True)
+            elif one.plan.wait is WaitCode.CONFIRMATION:
+                reschedule(self.tx, one.job, CONFIRMATION_WAIT_MS, one.plan.wait, CONFIRMATION_WAIT)
             elif one.plan.wait:
                 wait_turn(self.tx, one.job, one.plan.wait, WAIT_TEXTS[one.plan.wait])
             elif not (self.planning.send and self._is_suspect(one)):
@@ -375,7 +378,8 @@ def _compose_customer(
 def _compose_contact(runtime: Runtime, context: PlanContext, action: Action, write_id: str) -> Mapping[str, str]:
     """Raw properties; a create carries its intent id in a unique property (docs/correctness.md#hubspot-create)."""
     create = action.kind is WriteKind.CREATE
-    body = dict(runtime.translator.contact_properties(_values(action)))
+    values = context.definitions.choose_options(runtime.rules.fields, _values(action))
+    body = dict(runtime.translator.contact_properties(values))
     target = context.find(Side.HUBSPOT, action.target_id)
     # The property is unique: for an id that another contact carries, HubSpot would refuse the whole write.
     taken = any(

@@ -1,7 +1,8 @@
 """The marker outside the database by which a restored or copied database is recognised at once.
 
 The database and a small file hold the same time-ordered id, renewed every minute. A file with a newer id than the
-database's means that the database is an older state (docs/correctness.md#restored-databases).
+database's means that the database is an older state. At the start of a process a missing file, or an id that was not
+renewed for minutes, leaves that open: creations wait for a catch-up (docs/correctness.md#restored-databases).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +21,13 @@ from wanesync.core.ids import made_ms, make_id
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import GENERATION
-from wanesync.sync.restored import suspect
+from wanesync.sync.restored import await_confirmation, suspect
+from wanesync.terminal import format_duration
 
 RENEWAL_S = 60.0
 """How old a backup may be at most without being recognised (our choice)."""
+PAUSE_MS = 180_000
+"""A database that no process renewed for this long may be an older state, whatever the file says (our choice)."""
 OLDER = "its state is older than the marker in {path}"
 
 log = structlog.get_logger()
@@ -30,11 +35,16 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class GenerationMarker:
-    """The marker of one database on this machine; ``path`` None: a database in memory has none."""
+    """The marker of one database on this machine; ``path`` None: a database in memory has none.
+
+    ``beside``: the file lies beside the database, so that it is missing only where the database was put.
+    """
 
     store: Store
     path: Path | None
     stopping: threading.Event
+    beside: bool = False
+    _checked: bool = False
 
     def run(self) -> None:
         """Renew the marker until stopped."""
@@ -54,8 +64,18 @@ class GenerationMarker:
         # A clock that was set since the last heartbeat must not stamp the marker.
         self.store.sync_clock()
         outside = self._read()
-        newest = self.store.run(lambda tx: _renew(tx, outside, OLDER.format(path=self.path)))
+        doubt = self._find_doubt if not self._checked else None
+        newest = self.store.run(lambda tx: _renew(tx, outside, OLDER.format(path=self.path), doubt))
+        self._checked = True
         self._write(newest)
+
+    def _find_doubt(self, tx: Tx, inside: str, outside: str) -> str:
+        """Return why a database may be an older state when a process starts, "" if it is not."""
+        if self.beside and not outside:
+            return f"{self.path} is missing"
+        # One of the future dates from a wrong clock: nothing is known of it.
+        away_ms = tx.now_ms - made_ms(inside)
+        return f"no process ran for {format_duration(away_ms)}" if away_ms > PAUSE_MS else ""
 
     def _read(self) -> str:
         """The id in the file; "" without one, or where it cannot be read."""
@@ -79,12 +99,14 @@ class GenerationMarker:
             log.warning("marker not written: a restored database is recognised later", reason=error.strerror)
 
 
-def _renew(tx: Tx, outside: str, reason: str) -> str:
+def _renew(tx: Tx, outside: str, reason: str, doubt: Callable[[Tx, str, str], str] | None) -> str:
     inside = tx.settings.get(GENERATION)
     # A marker of the future dates from a wrong clock.
     believed = bool(outside) and made_ms(outside) <= tx.now_ms + CLOCK_TOLERANCE_MS
     if inside is not None and believed and outside > inside:
         suspect(tx, reason)
+    elif inside and doubt is not None and (found := doubt(tx, inside, outside)):
+        await_confirmation(tx, found)
     future = inside is not None and made_ms(inside) > tx.now_ms + CLOCK_TOLERANCE_MS
     fresh = make_id(tx.now_ms, random.SystemRandom())
     if inside is not None and inside >= fresh and not future:

@@ -14,12 +14,14 @@ from wanesync.core.purchases import ROLL_UP_PROPERTIES, Sink
 from wanesync.core.setup.portal_checks import (
     NOT_CHECKED,
     OWN_PROPERTIES,
+    FieldDefinitions,
     PortalFacts,
     PortalState,
     PropertyFacts,
     SetupProblem,
     SetupProblemKind,
     find_problems,
+    unpack_definitions,
     unpack_state,
 )
 
@@ -186,3 +188,26 @@ def test_a_creation_waits_while_our_properties_are_missing_and_leaves_out_a_paus
     assert "city" not in only_action(made).changes
     there = run(context("contact:1", contact(email="b@example.com"), blocked=frozenset({HUBSPOT})))
     assert only_action(there).side is STRIPE
+
+
+@pytest.mark.parametrize(
+    ("transform", "options", "value", "chosen"),
+    [
+        ("country", ("DE", "AT"), "Austria", "AT"),
+        ("country", ("de", "at"), "Austria", "at"),
+        ("country", ("DEU", "AUT"), "Austria", "AUT"),
+        ("country", ("germany", "österreich"), "Austria", "österreich"),
+        ("country", ("AT", "Austria"), "Austria", "Austria"),
+        ("country", ("DE",), "Austria", "Austria"),
+        ("country", ("DE",), "", ""),
+        ("language", ("de_AT", "en"), "de-at", "de_AT"),
+        ("text", ("gold", ""), "gold", "gold"),
+    ],
+)
+def test_a_value_is_written_as_the_option_that_means_it(
+    transform: str, options: tuple[str, ...], value: str, chosen: str
+) -> None:
+    fields = FieldMap((replace(TITLE, transform=transform),))
+    facts = PortalFacts({"jobtitle": PropertyFacts("enumeration", options=options)})
+    found = unpack_definitions(FieldDefinitions().follow(fields, facts, 0).doubt([], 0).pack())
+    assert found.choose_options(fields, {"title": value}) == {"title": chosen}

@@ -222,10 +222,12 @@ class FieldDefinitions:
     """How the mapped properties were defined at the newest check, and when that changed.
 
     ``versions``: field -> the versions of its properties. ``changed_ms``: field -> when they changed (database time).
+    ``options``: field -> key of a value -> the option that means it, where that is not what is written by default.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
     changed_ms: Mapping[str, int] = field(default_factory=dict)
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def follow(self, fields: FieldMap, facts: PortalFacts, now_ms: int) -> FieldDefinitions:
         """Return the definitions after a check; a field that is seen for the first time did not change."""
@@ -236,7 +238,7 @@ class FieldDefinitions:
             for spec in fields.specs
         }
         changed = {name: now_ms for name, version in found.items() if self.versions.get(name, version) != version}
-        return FieldDefinitions(found, {**self.changed_ms, **changed})
+        return FieldDefinitions(found, {**self.changed_ms, **changed}, _find_options(fields, facts.properties))
 
     def doubt(self, names: Collection[str], now_ms: int) -> FieldDefinitions:
         """Return the definitions after HubSpot refused properties as missing or read-only, which no check has seen.
@@ -245,11 +247,40 @@ class FieldDefinitions:
         the account goes on to contradict itself.
         """
         doubtful = {name: "refused" for name in names if self.changed_ms.get(name, 0) + DOUBT_INTERVAL_MS <= now_ms}
-        return FieldDefinitions({**self.versions, **doubtful}, self.changed_ms)
+        return FieldDefinitions({**self.versions, **doubtful}, self.changed_ms, self.options)
+
+    def choose_options(self, fields: FieldMap, values: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the values, each as the option of a drop-down that means it (docs/correctness.md#countries)."""
+        if self.options.keys().isdisjoint(values):
+            return values
+        return {
+            name: self.options[name].get(fields.by_name[name].key(value), value) if name in self.options else value
+            for name, value in values.items()
+        }
 
     def pack(self) -> str:
         """Return the definitions as JSON text."""
-        return json.dumps([dict(self.versions), dict(self.changed_ms)])
+        return json.dumps([dict(self.versions), dict(self.changed_ms), dict(self.options)])
+
+
+def _find_options(fields: FieldMap, properties: Mapping[str, PropertyFacts]) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for spec in fields.specs:
+        options = properties[spec.hubspot[0]].options if spec.hubspot[0] in properties else ()
+        if len(spec.hubspot) > 1 or not options:
+            continue
+        others: dict[str, str] = {}
+        for option in options:
+            usual = spec.convert(Side.HUBSPOT, option, "")
+            if usual not in options:
+                others.setdefault(spec.key(option), option)
+        if others:
+            found[spec.name] = others
+    return found
+
+
+NO_DEFINITIONS = FieldDefinitions()
+"""Of an account that was not checked."""
 
 
 @lru_cache(maxsize=8)

@@ -32,6 +32,7 @@ WAIT_TEXTS: Mapping[str, str] = {
     WaitCode.LOCK: "another job of the same person",
     WaitCode.WRITES_OFF: "writes to be switched on (wanesync writes on)",
     WaitCode.FIRST_LISTING: "the first complete listing of both sides",
+    WaitCode.CONFIRMATION: "the catch-up of Stripe after the start (wanesync catch-up)",
     WaitCode.SETUP: "properties or an event definition in HubSpot (wanesync doctor)",
     WaitCode.READ_PENDING: "a read of the record that is queued",
     WaitCode.EMAIL_BEING_CREATED: "another creation with the same e-mail address",

@@ -18,6 +18,8 @@ LISTED = "listed"
 """Setting: when the first listing, or the one after a restored backup, began, ms; creations need it."""
 RESTORED = "restored"
 """Setting: when it was found that the database was restored or copied, ms, and by what; until the next listing."""
+UNCONFIRMED = "unconfirmed"
+"""Setting: since when it is not known whether the database was restored or copied, ms, and why; until a catch-up."""
 GENERATION = "generation"
 """Setting: the id by which an older state of the database is recognised (``worker.generation``)."""
 CURSORS = {Side.HUBSPOT: "hubspot_cursor_ms", Side.STRIPE: "stripe_cursor_ms"}
