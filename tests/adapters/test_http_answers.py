@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from urllib3.exceptions import HTTPError
+import ssl
 
-from wanesync.adapters.http_answers import check_content_type, name_network_error, read_retry_after_ms
+import pytest
+from urllib3.exceptions import HTTPError, SSLError
+
+from wanesync.adapters.http_answers import check_content_type, name_network_error, read_clock_ms, read_retry_after_ms
 
 NOW = "Mon, 23 Nov 2026 10:00:00 GMT"
 
@@ -39,3 +41,19 @@ def test_an_answer_that_is_not_taken_is_named_without_what_its_headers_hold() ->
         "an encoding that was not asked for"
     )
     assert name_network_error(TimeoutError("jane@leak.example")) == "TimeoutError"
+
+
+@pytest.mark.parametrize("verify_code", [9, 10, 18])
+def test_a_certificate_of_another_time_names_the_clock(verify_code: int) -> None:
+    error = ssl.SSLCertVerificationError(1, "verify failed")
+    error.verify_code = verify_code
+    named = name_network_error(SSLError(error))
+    assert ("check this machine's clock" in named) == (verify_code != 18)
+
+
+@pytest.mark.parametrize(
+    ("headers", "clock_ms"),
+    [({"Date": "Thu, 01 Jan 1970 00:00:07 GMT"}, 7_000), ({}, 0), ({"date": "yesterday"}, 0)],
+)
+def test_an_answer_shows_the_clock_of_its_server(headers: dict[str, str], clock_ms: int) -> None:
+    assert read_clock_ms(headers) == clock_ms

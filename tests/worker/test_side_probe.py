@@ -15,6 +15,7 @@ from wanesync.core.errors import CallError, Failure, WrongAccount
 from wanesync.core.model import Side
 from wanesync.core.ports import Account
 from wanesync.core.rate_limits import SlotRequest
+from wanesync.ops.alarms import read_alarms
 from wanesync.ops.health.side_checks import SideCheck, read_check
 from wanesync.ops.pauses import pause_sides
 from wanesync.store import Store
@@ -125,3 +126,15 @@ def test_it_ends_when_the_program_stops(store: Store) -> None:
     probe.stopping.set()
     probe.run()
     assert port.calls == 0
+
+
+def test_a_refused_key_beside_a_wrong_clock_names_the_clock(store: Store) -> None:
+    ahead_ms = 7_200_000
+    error = CallError(Side.STRIPE, Failure.UNAUTHORISED, "invalid", 401, clock_ms=store.now_ms() - ahead_ms)
+    make_probe(store, Accounts(error)).probe_if_due(Side.STRIPE)
+    check = found(store)
+    assert check is not None
+    assert abs(check.clock_error_ms - ahead_ms) < 10_000
+    alarms = read_alarms(store)
+    assert any("refuses the key" in alarm for alarm in alarms)
+    assert any("the clock of the database is 2 h ahead of stripe's" in alarm for alarm in alarms)

@@ -51,6 +51,8 @@ class NotSent(HTTPError):
     """A request was refused on this machine."""
 
 
+_WRONG_TIME = (9, 10)
+"""X509_V_ERR_CERT_NOT_YET_VALID and _HAS_EXPIRED (docs.openssl.org, X509_STORE_CTX_get_error)."""
 _UNSENT = (
     *(NotSent, NewConnectionError, ConnectTimeoutError, ProxyError),
     *(ssl.SSLCertVerificationError, ConnectionRefusedError),
@@ -93,6 +95,9 @@ def read_body(response: BaseHTTPResponse, limit: int = MAX_BODY_BYTES) -> bytes:
 
 def name_network_error(error: BaseException) -> str:
     """Return why there is no answer: the reason of this module without what a header held, or the kind of error."""
+    inner = next((one for one in (error, *error.args) if isinstance(one, ssl.SSLCertVerificationError)), None)
+    if inner is not None and inner.verify_code in _WRONG_TIME:
+        return "its certificate is not valid at this time: check this machine's clock"
     ours = type(error) is HTTPError or isinstance(error, NotSent)
     return str(error).partition(" (")[0] if ours else type(error).__name__
 
@@ -202,6 +207,12 @@ def read_timing(headers: Mapping[str, str], duration_s: float, now_ms: int) -> T
     date = _read_date(headers, "date")
     at_ms = now_ms if date is None else int(date.timestamp()) * 1000
     return Timing(at_ms - round(duration_s * 1000) - MAX_SKEW_MS, at_ms + 999 + MAX_SKEW_MS)
+
+
+def read_clock_ms(headers: Mapping[str, str]) -> int:
+    """Return the time of an answer by the clock of its server, 0 if it does not show it."""
+    date = _read_date(headers, "date")
+    return int(date.timestamp() * 1000) if date else 0
 
 
 def _read(headers: Mapping[str, str], wanted: str) -> str:

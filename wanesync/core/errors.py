@@ -199,6 +199,7 @@ class CallError(Exception):
     ``scope`` names the limiter or the permission (``endpoint-rate``, ``TEN_SECONDLY_ROLLING``,
     ``crm.objects.contacts.write``). ``fields``: properties that were refused; ``reasons``: why each was, where the
     answer says so. ``remains``: what an unusable record still shows, its id and addresses, with every field unknown.
+    ``clock_ms``: the vendor's clock at a refusal, 0 if it did not show it.
     """
 
     side: Side
@@ -211,6 +212,7 @@ class CallError(Exception):
     fields: tuple[str, ...] = ()
     remains: Record | None = None
     reasons: Mapping[str, ParkReason] = field(default_factory=dict)
+    clock_ms: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         status = f" ({self.status})" if self.status else ""

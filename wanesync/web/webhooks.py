@@ -64,8 +64,13 @@ class WebhookRoutes:
             except Refusal as refusal:
                 outcome = refusal.outcome
                 response = self._refuse(side, refusal.status, refusal.reason, request, closes=refusal.closes)
+            except StaleSignature as error:
+                # Rightly signed: if our clock is wrong, a sender that repeats it loses nothing.
+                logger.warning("webhook of another time", side=side, reason=str(error))
+                outcome = Outcome.CLOCK
+                response = self._refuse(side, 503, str(error), request)
             except InvalidSignature as error:
-                outcome = Outcome.CLOCK if isinstance(error, StaleSignature) else Outcome.SIGNATURE
+                outcome = Outcome.SIGNATURE
                 response = self._refuse(side, 401, str(error), request)
             except InvalidPayload as error:
                 outcome = Outcome.UNREADABLE

@@ -17,7 +17,7 @@ from wanesync.store.tables.settings import operator_pause
 
 if TYPE_CHECKING:
     from wanesync.core.ports import Account
-    from wanesync.store.database import Tx
+    from wanesync.store.database import Store, Tx
     from wanesync.sync.runtime import Runtime
 
 PROBE_INTERVAL_MS = 25_000
@@ -62,14 +62,20 @@ class SideProbe:
             account = self._fetch_account(side)
         except CallError as error:
             pacer.apply_refusal(error, OPERATION)
-            return SideCheck(store.now_ms(), error.failure, error.reason, store.now_ms())
+            return SideCheck(
+                store.now_ms(), error.failure, error.reason, store.now_ms(), _find_clock_error(store, error.clock_ms)
+            )
         except WrongAccount as error:
             return SideCheck(store.now_ms(), "wrong_account", str(error), store.now_ms())
-        error_ms = store.now_ms() - account.clock_ms if account.clock_ms else 0
-        return SideCheck(store.now_ms(), clock_error_ms=error_ms)
+        return SideCheck(store.now_ms(), clock_error_ms=_find_clock_error(store, account.clock_ms))
 
     def _fetch_account(self, side: Side) -> Account:
         return self.runtime.hubspot.account() if side is Side.HUBSPOT else self.runtime.stripe.account()
+
+
+def _find_clock_error(store: Store, clock_ms: int) -> int:
+    """Return how far our clock is ahead of a side's, 0 where it did not show it."""
+    return store.now_ms() - clock_ms if clock_ms else 0
 
 
 def _claim_turn(tx: Tx, side: Side) -> bool:

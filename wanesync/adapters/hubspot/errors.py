@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from wanesync.adapters.http_answers import name_network_error, read_retry_after_ms, was_unsent
+from wanesync.adapters.http_answers import name_network_error, read_clock_ms, read_retry_after_ms, was_unsent
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import ParkReason, Side
@@ -154,7 +154,9 @@ class ErrorTable:
             wait_ms = RATE_POLICY_WAITS_MS.get(error_body.policy)
         redirected = f"redirected ({status}); set hubspot.base_url to the address itself"
         reason = redirected if 300 <= status < 400 else f"{error_body.reason}, status {status}"
-        return self._refuse(failure, error_body, reason, status, wait_ms)
+        refused = self._refuse(failure, error_body, reason, status, wait_ms)
+        refused.clock_ms = read_clock_ms(headers)
+        return refused
 
     def read_entry(self, entry: Mapping[str, object]) -> RefusedCall:
         """Return the error of one input of a multi-status answer."""

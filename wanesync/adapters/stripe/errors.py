@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from stripe import APIConnectionError, StripeError
 
-from wanesync.adapters.http_answers import AnswerTooLarge, TooLarge, name_network_error, read_retry_after_ms, was_unsent
+from wanesync.adapters.http_answers import (
+    AnswerTooLarge,
+    TooLarge,
+    name_network_error,
+    read_clock_ms,
+    read_retry_after_ms,
+    was_unsent,
+)
 from wanesync.adapters.json_values import mapping, text
 from wanesync.adapters.network import Redirected
 from wanesync.core.errors import CallError, Failure
@@ -78,6 +85,7 @@ class ErrorTable:
             fields=(self._field(param),) if param and failure is Failure.REFUSED else (),
             reasons={self._field(param): _park_reason(code, param)} if param and failure is Failure.REFUSED else {},
             account=account[0] if account else "",
+            clock_ms=read_clock_ms(lower_headers),
         )
 
     def _field(self, param: str) -> str:
