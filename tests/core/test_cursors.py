@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wanesync.core.cursors import CursorTrail
+from wanesync.core import cursors
+from wanesync.core.cursors import MAX_EMPTY_PAGES, CursorTrail
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Side
 
@@ -33,3 +34,32 @@ def test_a_page_that_is_asked_for_again_leads_on() -> None:
     with pytest.raises(CallError):
         trail.follow("a", "a")
     assert trail.follow("a", "b") == "b"
+
+
+def test_a_page_that_comes_again_under_another_cursor_is_no_answer() -> None:
+    trail = CursorTrail(Side.HUBSPOT)
+    trail.follow("", "a", ["1", "2"])
+    trail.follow("", "a", ["1", "2"])
+    trail.follow("a", "b", ["3"])
+    with pytest.raises(CallError, match="comes again"):
+        trail.follow("b", "c", ["1", "2"])
+    assert trail.follow("b", "", ["1", "2"]) == "", "at its end nothing goes on"
+
+
+def test_empty_pages_with_ever_new_cursors_end() -> None:
+    trail = CursorTrail(Side.HUBSPOT)
+    trail.follow("", "0", ["1"])
+    for number in range(MAX_EMPTY_PAGES):
+        trail.follow(str(number), str(number + 1), [])
+        trail.follow(str(number), str(number + 1), [])
+    with pytest.raises(CallError, match="without an element"):
+        trail.follow(str(MAX_EMPTY_PAGES), "x", [])
+
+
+def test_a_list_without_an_end_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cursors, "MAX_PAGES", 3)
+    trail = CursorTrail(Side.STRIPE)
+    for number in range(3):
+        trail.follow(str(number), str(number + 1))
+    with pytest.raises(CallError, match="without an end"):
+        trail.follow("3", "4")

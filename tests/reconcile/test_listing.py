@@ -188,6 +188,27 @@ def test_a_listing_whose_pages_lead_back_ends(store: Store) -> None:
         run.run(ignore)
 
 
+class Endless(Contacts):
+    """Pages with ever-new cursors: the first one again and again, or empty ones."""
+
+    def __init__(self, ids: list[int], *, repeats: bool) -> None:
+        super().__init__(ids)
+        self.first = [_contact(1), _contact(2)] if repeats else []
+
+    def list_contacts(self, after: str, limit: int = 100) -> Page:
+        """One page."""
+        self.asked.append(after)
+        assert len(self.asked) < 500, "the listing does not end"
+        return Page(self.first, str(10_000 + len(self.asked)), Timing(0, 0))
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+def test_a_listing_with_ever_new_cursors_ends(store: Store, *, repeats: bool) -> None:
+    run = begin(store, Endless([], repeats=repeats), Customers(0), lanes={HUBSPOT: 1, STRIPE: 1})
+    with patch("tenacity.nap.time"), pytest.raises(VendorUnavailable, match=r"comes again|without an element"):
+        run.run(ignore)
+
+
 def test_listed_by_ranges_all_are_there_at_little_cost(store: Store) -> None:
     contacts, customers = Contacts(IDS), Customers(250)
     run = begin(store, contacts, customers)

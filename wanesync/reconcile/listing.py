@@ -244,7 +244,8 @@ class Listing:
                 page = self.runtime.stripe.list_customers(span.next, span.low, span.high)
             else:
                 page = self.runtime.hubspot.list_contacts(span.next)
-            trail.follow(span.next, page.next)
+            ids = [*(record.id for record in page.records), *(one.id for one in page.set_aside)]
+            trail.follow(span.next, page.next, ids if all(ids) else None)
             return page
 
         if side is Side.STRIPE:

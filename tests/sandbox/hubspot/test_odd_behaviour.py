@@ -261,3 +261,15 @@ def test_faults_that_are_off_draw_nothing() -> None:
         machine.edit("create", None, {"email": "a@example.com"}, START_MS)
         bodies.append(orjson.dumps(machine.records()))
     assert bodies[0] == bodies[1]
+
+
+def test_a_listing_may_give_a_new_cursor_for_ever() -> None:
+    client = Client()
+    client.machine.set_faults(Faults(endless_list=1.0))
+    given: list[str] = [""]
+    for _ in range(5):
+        response = client.send("GET", CONTACTS, limit="10", **({"after": given[-1]} if given[-1] else {}))
+        page = orjson.loads(response.body)
+        assert page["results"] == []
+        given.append(page["paging"]["next"]["after"])
+    assert len(set(given)) == 6

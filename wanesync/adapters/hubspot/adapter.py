@@ -426,8 +426,9 @@ class HubSpotAdapter:
                 return self._confirm_none(reply, ids)
             if not isinstance(shown.get("to"), list):
                 raise read_unreadable(reply.status, "associations without a list of records")
-            ids += [text(mapping(entry).get("toObjectId")) for entry in rows(shown["to"])]
-            following = trail.follow(asked.get("after", ""), _read_cursor(shown, reply.status))
+            found = [text(mapping(entry).get("toObjectId")) for entry in rows(shown["to"])]
+            ids += found
+            following = trail.follow(asked.get("after", ""), _read_cursor(shown, reply.status), found)
             if not following:
                 return ids
             self._before_extra()

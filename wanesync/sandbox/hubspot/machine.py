@@ -212,6 +212,8 @@ class HubSpotMachine:
         body = answer.body
         if body is not None and route.operation in RECORD_ANSWERS:
             body = spoil(body, self.faults, self._rng, MEMBERS)
+        if body is not None and route.operation == "contacts.list" and self._occurs(self.faults.endless_list):
+            body = {**body, "paging": {"next": {"after": str(self._rng.randrange(1 << 50, 1 << 52))}}}
         return enlarge(Response(answer.status, headers, encode(body), lost), self.faults, self._rng)
 
     def _occurs(self, chance: float) -> bool:
