@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -27,11 +28,14 @@ from wanesync.store.session import ConstraintViolated
 from wanesync.store.tables.links import LinkMoved
 from wanesync.store.tables.rates import QuotaUse
 from wanesync.store.tables.records import RecordMoved
+from wanesync.store.tables.settings import LISTED, Settings
 from wanesync.sync import reader
 from wanesync.sync.loader import load_contexts
 from wanesync.sync.reader import Reader
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
+from wanesync.worker import generation
+from wanesync.worker.generation import GenerationMarker
 
 H, S = Side.HUBSPOT, Side.STRIPE
 CUS = (S, "cus_1")
@@ -91,6 +95,43 @@ def test_records_a_store_whose_revision_has_moved_is_refused(stores: Pair) -> No
         assert tx.records.get(S, "cus_2") is None
         two.run(lambda tx2: tx2.records.put_many([a_stored(S, "cus_2", "h3")], {(S, "cus_2"): 0}))
         tx.records.put_many([a_stored(S, "cus_2", "h4")], {(S, "cus_2"): 0})
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("moment", ["after its id was made", "after the marker was read"])
+def test_two_processes_that_renew_the_marker_at_once_do_not_suspect_a_restored_database(
+    stores: Pair, tmp_path: Path, moment: str, is_new: bool
+) -> None:
+    one, two = (GenerationMarker(store, tmp_path / "state.generation", threading.Event()) for store in stores)
+    stores[0].run(lambda tx: tx.settings.put(LISTED, str(tx.now_ms)))
+    if not is_new:
+        one.check()
+    make, read, overtaken = generation.make_id, Settings.get, list[str]()
+
+    def overtake(at: str) -> None:
+        if at == moment and not overtaken:
+            overtaken.append(at)
+            two.check()
+
+    def make_and_be_overtaken(now_ms: int, rng: random.Random) -> str:
+        made = make(now_ms, rng)
+        overtake("after its id was made")
+        return made
+
+    def read_and_be_overtaken(settings: Settings, name: str) -> str | None:
+        value = read(settings, name)
+        overtake("after the marker was read")
+        return value
+
+    with (
+        patch.object(generation, "make_id", make_and_be_overtaken),
+        patch.object(Settings, "get", read_and_be_overtaken),
+    ):
+        one.check()
+    assert overtaken
+    one.check()
+    with stores[0].reading() as tx:
+        assert tx.settings.get(LISTED), "an older marker over a newer one looks like an older state"
 
 
 @pytest.mark.case(45)

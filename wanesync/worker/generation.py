@@ -100,16 +100,20 @@ class GenerationMarker:
 
 
 def _renew(tx: Tx, outside: str, reason: str, doubt: Callable[[Tx, str, str], str] | None) -> str:
-    inside = tx.settings.get(GENERATION)
+    """Return the marker of the database, renewed. Others renew it as well, so it is compared and swapped.
+
+    One that were replaced by an older one would be older than its file at the next renewal.
+    """
+    fresh = make_id(tx.now_ms, random.SystemRandom())
+    found = tx.settings.get(GENERATION)
+    inside = tx.settings.add(GENERATION, fresh) if found is None else found
     # A marker of the future dates from a wrong clock.
     believed = bool(outside) and made_ms(outside) <= tx.now_ms + CLOCK_TOLERANCE_MS
-    if inside is not None and believed and outside > inside:
+    if believed and outside > inside:
         suspect(tx, reason)
-    elif inside and doubt is not None and (found := doubt(tx, inside, outside)):
-        await_confirmation(tx, found)
-    future = inside is not None and made_ms(inside) > tx.now_ms + CLOCK_TOLERANCE_MS
-    fresh = make_id(tx.now_ms, random.SystemRandom())
-    if inside is not None and inside >= fresh and not future:
-        return inside
-    tx.settings.put(GENERATION, fresh)
-    return fresh
+    elif found and doubt is not None and (doubted := doubt(tx, found, outside)):
+        await_confirmation(tx, doubted)
+    future = bool(inside) and made_ms(inside) > tx.now_ms + CLOCK_TOLERANCE_MS
+    if (fresh > inside or future) and tx.settings.swap(GENERATION, inside, fresh):
+        return fresh
+    return tx.settings.get(GENERATION) or fresh
