@@ -13,15 +13,16 @@ def call(kind: JobKind) -> AnyCall:
     return Call(Side.STRIPE, "customers.create", [job], lambda: None, lambda _tx, _answer: [])
 
 
-def test_it_follows_what_three_of_four_take_within_its_bounds() -> None:
-    assert follow_send_ms(1_500, 2_500) == 1_590
-    assert follow_send_ms(1_500, 500) == 1_470
+def test_it_follows_what_19_of_20_take_within_its_bounds() -> None:
+    assert follow_send_ms(1_500, 2_500) == 1_538
+    assert follow_send_ms(1_500, 500) == 1_498
     send_ms = SEND_MS
-    for measured_ms in [800, 900, 1_000, 1_100] * 100:
-        send_ms = follow_send_ms(send_ms, measured_ms)
-    assert 950 < send_ms < 1_050
+    for _ in range(100):
+        for measured_ms in (*[800, 900, 1_000, 1_100] * 10, 30_000):
+            send_ms = follow_send_ms(send_ms, measured_ms)
+    assert 1_050 < send_ms < 1_200, "one call in 41 that takes for ever moves it little"
     for measured_ms, bound_ms in ((0, MIN_SEND_MS), (1_000_000, MAX_SEND_MS)):
-        for _ in range(500):
+        for _ in range(3_000):
             send_ms = follow_send_ms(send_ms, measured_ms)
         assert send_ms == bound_ms
 

@@ -154,6 +154,16 @@ def test_calls_stay_in_hand_whatever_goes_wrong_with_their_slots(bench: Bench, m
     assert list(bench.worker.lanes[STRIPE].waiting) == [call]
 
 
+def test_slots_are_handed_out_while_a_claim_takes_long(bench: Bench) -> None:
+    worker, call = bench.worker, bench.make_call(bench.leave)
+    worker.lanes[STRIPE].waiting.append(call)
+    with worker._claims[STRIPE].measured(bench.clock):
+        worker._hand_out_during_claim(STRIPE)
+    assert worker.committer.answers.get(timeout=10)[0] is call
+    assert len(bench.sent) == 1
+    assert not worker.lanes[STRIPE].waiting
+
+
 def test_a_clock_set_back_puts_no_heartbeat_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     worker, beats, waits = bench.worker, list[int](), list[float]()
 

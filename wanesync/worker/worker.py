@@ -17,6 +17,7 @@ from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.tables.rates import SlotAssignment
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.runtime import Runtime
+from wanesync.worker.claim_under_way import ClaimUnderWay
 from wanesync.worker.committer import Committer
 from wanesync.worker.counting import count_claims
 from wanesync.worker.failure_notes import FailureNotes
@@ -43,8 +44,10 @@ DATABASE_RETRY_S = 1
 
 CALL_THREADS = {Side.HUBSPOT: 8, Side.STRIPE: 72}
 """Enough for the limits of 15 and 100 requests a second at response times of 0.5 and 0.7 s."""
-PREPARED_CALLS = {Side.HUBSPOT: 1, Side.STRIPE: 30}
-"""Calls prepared ahead of their slots: HubSpot's carry up to 100 jobs each, Stripe's one; 30 last 0.3 s at 100/s."""
+LONG_CLAIM_MS = 30
+"""A claim that takes longer than this is not waited for: a thread of its own hands out slots meanwhile."""
+MAX_CLAIM_WAIT_S = 0.25
+"""How often that thread looks whether the process stops."""
 BUSY_CALLS = 8
 """More calls than this under way: one commit waits for several answers, and slots are reserved several at a time."""
 PREPARE_MS = 30
@@ -75,6 +78,7 @@ class Worker:
     lease: Lease = field(init=False)
     committer: Committer = field(init=False)
     claim_notes: dict[Side, FailureNotes] = field(init=False)
+    _claims: dict[Side, ClaimUnderWay] = field(init=False)
     _pools: dict[Side, ThreadPool] = field(init=False)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _finished: threading.Event = field(default_factory=threading.Event)
@@ -86,6 +90,7 @@ class Worker:
         self.lanes = {side: Lane.of(self.runtime, side) for side in self.sides}
         self.pacers = dict(self.runtime.pacers) or {s: Pacer(self.runtime.store, self.clock, s) for s in self.sides}
         self.calls_under_way = dict.fromkeys(self.sides, 0)
+        self._claims = {side: ClaimUnderWay() for side in self.sides}
         self.lease = Lease(self.runtime, self.sides, self.clock, self.in_flight)
         waiting = {side: lane.waiting for side, lane in self.lanes.items()}
         self.committer = Committer(self.runtime, self.clock, self.in_flight, self.lease, waiting, self.stopping)
@@ -104,6 +109,10 @@ class Worker:
             threading.Thread(target=self._lane_loop, args=(partial(self.run_round, side),), name=f"{side}-lane")
             for side in self.sides
         ]
+        if Side.STRIPE in self.sides:
+            # HubSpot's few calls reserve their slot before they claim.
+            hand_out = partial(self._hand_out_during_claim, Side.STRIPE)
+            lanes.append(threading.Thread(target=self._lane_loop, args=(hand_out,), name="stripe-slots"))
         others = [
             threading.Thread(target=self._commit_loop, name="committer"),
             threading.Thread(target=self._heartbeat_loop, name="heartbeat"),
@@ -212,10 +221,12 @@ class Worker:
         lane = self.lanes[side]
         if self.stopping.is_set():
             return
-        room = lane.make_room(self.pacers[side], PREPARED_CALLS[side])
+        ahead = self._claims[side].calls_ahead(side)
+        with self._claims[side].hand_out:
+            room = lane.make_room(self.pacers[side], ahead)
         slot_ms: int | None = None
         lane.claimed = 0
-        if room * 2 >= PREPARED_CALLS[side] and self._has_work(side):
+        if room * 2 >= ahead and self._has_work(side):
             if side is Side.HUBSPOT:
                 # A batch takes the jobs that are ready when it is claimed: the nearer its slot, the more there are.
                 slot_ms = self._await_slot(side)
@@ -234,7 +245,8 @@ class Worker:
     def _claim(self, side: Side, room: int) -> None:
         lane, alone, calls = self.lanes[side], self.in_flight.alone, list[AnyCall]()
         try:
-            calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
+            with self._claims[side].measured(self.clock):
+                calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
         except Exception as error:
             self.lease.claim_lost = True
             lane.size.shrink(error, self.claim_notes[side].add)
@@ -258,12 +270,29 @@ class Worker:
             self.clock.sleep_until(slot_ms - PREPARE_MS)
         return slot_ms
 
+    def _hand_out_during_claim(self, side: Side) -> None:
+        """Hand out slots while a claim takes long: a slot that is not reserved in time is lost to every process."""
+        claim = self._claims[side]
+        if not claim.began.wait(MAX_CLAIM_WAIT_S):
+            return
+        self._sleep_ms(LONG_CLAIM_MS)
+        while claim.began.is_set() and self.lanes[side].waiting and not self.stopping.is_set():
+            self._hand_out(side, None)
+        self._sleep_ms(MIN_SLOT_POLL_MS)
+
     def _hand_out(self, side: Side, slot_ms: int | None) -> None:
         """Give the next slots to the waiting calls, mostly the most urgent first; wait a little if none is free."""
+        with self._claims[side].hand_out:
+            calls = self.lanes[side].take_waiting()
+            chosen, given = self._give_slots(side, calls, slot_ms)
+        if calls:
+            self._rest(side, calls[0], given, len(chosen), reserved=slot_ms is not None)
+
+    def _give_slots(self, side: Side, calls: list[AnyCall], slot_ms: int | None) -> tuple[set[int], SlotAssignment]:
+        """Send the calls that get a slot, and put the others back. ``slot_ms``: a slot that is reserved already."""
         lane = self.lanes[side]
         with self._guard:
             free = CALL_THREADS[side] - self.calls_under_way[side]
-        calls = lane.take_waiting()
         try:
             if slot_ms is None:
                 given = self.pacers[side].assign_slots([call.slot_request for call in calls], free)
@@ -278,8 +307,9 @@ class Worker:
             with self._guard:
                 self.calls_under_way[side] += 1
             self._pools[side].submit(self._send, calls[index], due_ms)
+        self._claims[side].given += len(chosen)
         lane.waiting.extendleft(reversed([call for index, call in enumerate(calls) if index not in chosen]))
-        self._rest(side, calls[0], given, len(chosen), reserved=slot_ms is not None)
+        return set(chosen), given
 
     def _rest(self, side: Side, first: AnyCall, given: SlotAssignment, handed_out: int, *, reserved: bool) -> None:
         """Wait before the next round of a lane, as long as that is of use."""
@@ -300,7 +330,7 @@ class Worker:
 
     def _has_backlog(self, side: Side) -> bool:
         """Whether so many calls wait for slots that a slot reserved a little later is used all the same."""
-        return len(self.lanes[side].waiting) * 2 >= PREPARED_CALLS[side]
+        return len(self.lanes[side].waiting) * 2 >= self._claims[side].calls_ahead(side)
 
     def _has_work(self, side: Side) -> bool:
         lane = self.lanes[side]
