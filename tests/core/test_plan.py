@@ -109,6 +109,7 @@ def test_a_plan_is_empty_when_there_is_nothing_to_write_to_store_or_to_wait_for(
 def test_whatever_a_plan_waits_for_has_a_text_for_people() -> None:
     assert set(WAIT_TEXTS) == {
         WaitCode.READ_PENDING,
+        WaitCode.CONFIRMATION,
         WaitCode.EMAIL_BEING_CREATED,
         WaitCode.MERGED_BEING_CREATED,
         WaitCode.SETUP,

@@ -392,11 +392,22 @@ def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: MergeRe
         merged.base[spec.name] = (hubspot, stripe)
         return
     if _write(pair, spec, winner.other, merged):
-        if len(changed) == len(Side):
+        if len(changed) == len(Side) or _never_fitted(pair, spec, base_pair, winner.other):
             merged.conflicts[winner.other].append(_lost_value(pair, spec, winner.other, "policy"))
         return
     merged.base[spec.name] = (hubspot, stripe)
     _note_unsplit(pair, spec, winner.other, merged, edited=winner.other in changed)
+
+
+def _never_fitted(pair: Pair, spec: FieldSpec, base_pair: BasePair, side: Side) -> bool:
+    """Return whether a side holds a value that could not flow: the edit that replaces it was made without seeing it.
+
+    Its own conflict closes with that edit (docs/correctness.md#values-that-do-not-fit).
+    """
+    value, other = pair.value(side, spec.name), side.other
+    if not value or (side, spec.name) in pair.late or spec.agree(*base_pair) or not spec.direction.reaches(other):
+        return False
+    return spec.convert(other, value, _base_value(base_pair, other)) is None
 
 
 def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult, *, edited: bool = False) -> None:

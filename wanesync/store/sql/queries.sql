@@ -832,6 +832,10 @@ INSERT INTO conflicts (id, link_id, side, record_id, field, kind, value, value_h
 VALUES (:id, :link_id, :side, :record_id, :field, :kind, :value, :value_hash, :now, 0)
 ON CONFLICT (side, record_id, field, value_hash) WHERE closed_ms = 0 DO NOTHING RETURNING id;
 
+-- name: keep_conflict
+UPDATE conflicts SET kind = :kind, at_ms = :now WHERE closed_ms = 0 AND side = :side AND record_id = :record_id
+    AND field = :field AND value_hash = :value_hash AND kind NOT IN (:kept) RETURNING id;
+
 -- name: find_conflicts
 SELECT id, link_id, side, record_id, field, kind, value, at_ms FROM conflicts
 WHERE closed_ms = 0 AND side IN (:sides) AND (:kind = '' OR kind = :kind)

@@ -88,21 +88,29 @@ class Conflicts(Table):
     __slots__ = ()
 
     def put(self, conflict: Conflict, link_id: str) -> bool:
-        """Stores a conflict; False if the same value of the same field is open already."""
+        """Stores a conflict; False if the same value of the same field is open already.
+
+        A value that stood and now lost is kept from then on: its open conflict changes its kind.
+        """
         session = self._session
         row_id = session.make_id()
+        place: dict[str, Value] = {
+            "side": conflict.side,
+            "record_id": bound(conflict.record_id),
+            "field": conflict.field,
+            "kind": conflict.kind,
+            "value_hash": session.encryption.row_hash(conflict.value),
+            "now": session.now_ms,
+        }
         row = session.row(
             "add_conflict",
             id=row_id,
             link_id=link_id,
-            side=conflict.side,
-            record_id=bound(conflict.record_id),
-            field=conflict.field,
-            kind=conflict.kind,
             value=session.encryption.encrypt(conflict.value, "conflicts", row_id, "value"),
-            value_hash=session.encryption.row_hash(conflict.value),
-            now=session.now_ms,
+            **place,
         )
+        if row is None and conflict.kind in KEPT_KINDS:
+            row = session.row("keep_conflict", kept=KEPT_KINDS, **place)
         return row is not None
 
     def count_open(self) -> int:
