@@ -359,3 +359,11 @@ def test_a_scope_without_a_limit_may_take_every_waiting_call() -> None:
 def test_a_quota_is_written_in_its_own_unit(scope: str, value: float, text: str) -> None:
     assert format_value(scope, value) == text
     assert find_excess(scope, value, None) == ""
+
+
+def test_a_day_whose_first_hour_comes_twice_begins_once() -> None:
+    place = ZoneInfo("America/Havana")
+    began_ms = int(datetime(2026, 11, 1, 4, tzinfo=UTC).timestamp() * 1000)
+    for hour in range(25):
+        at_ms = began_ms + hour * 3_600_000
+        assert (day_began_ms(at_ms, place), day_ends_ms(at_ms, place)) == (began_ms, began_ms + 25 * 3_600_000)

@@ -250,7 +250,8 @@ def name_change(before: Limit | None, after: Limit) -> str:
 def day_began_ms(now_ms: int, zone: tzinfo) -> int:
     """Return when HubSpot's current daily quota began, in ms: midnight in the account's time zone."""
     local = datetime.fromtimestamp(now_ms / 1000, zone)
-    return int(local.replace(hour=0, minute=0, second=0, microsecond=0).timestamp() * 1000)
+    # Where the clocks go back from one to midnight, a day begins at its first midnight.
+    return int(local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).timestamp() * 1000)
 
 
 def day_ends_ms(now_ms: int, zone: tzinfo) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -163,3 +164,24 @@ def test_a_message_as_json() -> None:
         "title": "[warn] Dead letters: stripe",
         "text": "2 dead letters",
     }
+
+
+@pytest.mark.parametrize(("last", "due"), [("2027-01-15", None), ("2027-01-16", None), ("2027-06-01", "2027-01-15")])
+def test_a_digest_of_a_wrong_clock_is_not_believed(last: str, due: str | None) -> None:
+    assert find_digest_day(last, NOW, AlertPolicy()) == due
+
+
+def test_clocks_that_change_neither_double_nor_lose_a_digest() -> None:
+    policy = AlertPolicy(zone=ZoneInfo("Europe/Berlin"), digest_hour=2)
+    for day, first, hours in (
+        ("2026-10-25", datetime(2026, 10, 24, 22, tzinfo=UTC), 25),
+        ("2026-03-29", datetime(2026, 3, 28, 23, tzinfo=UTC), 23),
+    ):
+        last = (date.fromisoformat(day) - timedelta(days=1)).isoformat()
+        told = []
+        for minute in range(hours * 60):
+            found = find_digest_day(last, int(first.timestamp() * 1000) + minute * 60_000, policy)
+            if found:
+                told.append(found)
+                last = found
+        assert told == [day]

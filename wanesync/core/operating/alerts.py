@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from wanesync.core.operating.alarms import AlarmCode, Level
@@ -251,12 +251,14 @@ def find_retry_ms(attempts: int, retry_after_s: float = 0) -> int:
 def find_digest_day(last: str, now_ms: int, policy: AlertPolicy) -> str | None:
     """Return the local day whose digest is due now, as ISO text, None if none is. ``last``: the day of the last one.
 
-    Before the first one there is no ``last``: the first digest is that of the next time the hour comes.
+    Before the first one there is no ``last``: the first digest is that of the next time the hour comes. One more than
+    a day ahead dates from a wrong clock (docs/correctness.md#clocks); a clock that goes back an hour repeats none.
     """
-    if policy.digest_hour is None:
+    if policy.digest_hour is None or not last:
         return None
     day = find_last_digest_day(now_ms, policy)
-    return day if last and day > last else None
+    ahead = date.fromisoformat(last) - date.fromisoformat(day)
+    return day if day > last or ahead > timedelta(days=1) else None
 
 
 def find_last_digest_day(now_ms: int, policy: AlertPolicy) -> str:
