@@ -17,6 +17,7 @@ from tests.support.core_builders import FIELDS, RULES
 from tests.support.store_reads import find_write
 from tests.support.store_rows import a_link, a_stored, an_update
 from wanesync.adapters.field_translation import FieldTranslator
+from wanesync.core.ids import make_id
 from wanesync.core.jobs import Job, JobKind, JobRequest
 from wanesync.core.model import Conflict, Link, Record, Side, WriteResult
 from wanesync.core.plan import PlanContext
@@ -106,7 +107,7 @@ def test_two_processes_that_renew_the_marker_at_once_do_not_suspect_a_restored_d
     stores[0].run(lambda tx: tx.settings.put(LISTED, str(tx.now_ms)))
     if not is_new:
         one.check()
-    make, read, overtaken = generation.make_id, Settings.get, list[str]()
+    make, read, overtaken = make_id, Settings.get, list[str]()
 
     def overtake(at: str) -> None:
         if at == moment and not overtaken:
