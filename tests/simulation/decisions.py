@@ -19,7 +19,7 @@ from wanesync.sync.runtime import ProcessState
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-    from wanesync.core.model import Link
+    from wanesync.core.model import BasePair, Link
     from wanesync.ops.people.conflicts import ConflictEntry
 
 SETTLE = "settle"
@@ -55,6 +55,7 @@ class Clerk:
     """The person of one scenario. ``left``: how many conflicts he or she still settles while everything runs.
 
     ``settled``: how many fields. ``cleared``: those that the side with a blank won, which is a clear of a person.
+    ``both_right``: what the two sides of a field held when both were chosen, by the cell of each.
     """
 
     world: World
@@ -64,6 +65,7 @@ class Clerk:
     settled: int = 0
     relinked: int = 0
     cleared: set[Cell] = field(default_factory=set)
+    both_right: dict[Cell, BasePair] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, world: World) -> Clerk:
@@ -122,6 +124,8 @@ class Clerk:
                 settler = ConflictSettler(runtime, CLERK, StandingClock())
                 done = settler.settle(ConflictSelection([entry]), choice)
                 self.settled += done.fields
+                if choice.pick is Pick.BOTH and not done.left:
+                    self.both_right |= {(*ref, entry.field): (entry.hubspot, entry.stripe) for ref in entry.refs}
                 if done.cleared:
                     self.cleared |= {(*ref, entry.field) for ref in entry.refs}
                 told.append(f"{entry.field} of {entry.refs}: {choice.pick}, left {[why for _, why in done.left]}")

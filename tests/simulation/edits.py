@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.facts import BaseSet, Cell, Facts, Write
 from tests.simulation.hazards import ODD_TEXTS
+from wanesync.core.diff.settling import is_both_right
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
@@ -290,7 +291,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     held = [world.facts.value((side, link.id_on(side)), spec.name) for side in Side]
     if all(spec.key(now) == spec.key(value) for now in held):
         return
-    if _may_differ(history, link, last, held):
+    if _is_both_right(world, link, last, held) or _may_differ(history, link, last, held):
         return
     if not history.is_kept(cell, value):
         world.report("an uncontested edit was lost")
@@ -304,6 +305,16 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     ):
         world.report("an uncontested edit is only in conflicts")
         world.say("uncontested", last, held)
+
+
+def _is_both_right(world: World, link: Link, last: Write, held: list[str]) -> bool:
+    """Whether a person saw the edit where it still stands, and said that both values are right: it shall not flow.
+
+    Nothing of it is kept, because nothing was lost (docs/correctness.md#settled-by-a-person).
+    """
+    now = (held[0], held[1])
+    stands = held[0 if last.cell[0] is Side.HUBSPOT else 1] == last.new
+    return stands and world.clerk.both_right.get(last.cell) == now and is_both_right(link.base, last.cell[2], now)
 
 
 def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> bool:

@@ -16,3 +16,9 @@ def test_what_a_person_settles_and_links_breaks_no_rule() -> None:
         trace += [line for line in result.trace if "clerk" in line]
     assert any("left []" in line for line in trace)
     assert any("linked again" in line for line in trace)
+
+
+def test_an_edit_that_cannot_flow_stays_where_it_is_once_a_person_says_that_both_values_are_right() -> None:
+    result = play_seed(266052598, keep_trace=True)
+    assert result.violations == []
+    assert any("clerk company" in line and ": both" in line for line in result.trace)

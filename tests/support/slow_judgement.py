@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from wanesync.core.event_order import MS_PER_SECOND
 from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS, Judgement, is_answered
 from wanesync.core.fields import Direction, FieldMap, has_value, part_equals
-from wanesync.core.model import Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind
+from wanesync.core.model import Conflict, Event, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.normalize import NAME_PARTS
 
 
@@ -21,6 +21,8 @@ def judge_events(
     write counts from the event, because an unreachable side may delay the judgement for a long time.
     """
     judgement = Judgement()
+    # A row of Stripe's may have been sent before: its refusal says nothing about that call.
+    writes = [w for w in writes if not (w.side is Side.HUBSPOT and w.result is WriteResult.REFUSED)]
     for event in window:
         if event.judged or not (event.read or not stored.alive):
             continue

@@ -74,6 +74,29 @@ def test_of_a_field_our_copy_does_not_hold_a_value_we_may_have_buried_is_kept(
     assert (lost(outcome), outcome.buried) == (kept, {})
 
 
+@pytest.mark.parametrize("result", [WriteResult.REFUSED, WriteResult.NOT_FOUND])
+def test_a_write_that_hubspot_refused_has_buried_nothing(result: WriteResult) -> None:
+    refused = write_of("109", "112", result=result)
+    archived = stored(replace(contact(city="Ulm"), unknown=frozenset({"phone"})))
+    assert lost(judged([change_of("phone", "110")], [refused], archived)) == []
+    edits = [change_of("phone", "110", NOW_MS - 2_000), change_of("phone", "111", NOW_MS - 1_000)]
+    assert lost(judged(edits, [refused], phone="111")) == []
+
+
+def test_a_refused_write_did_not_replace_knowingly_what_an_earlier_one_buried_late() -> None:
+    edit = change_of("phone", "110", NOW_MS - 30_000)
+    late = write_of("109", "112", result=WriteResult.LOST)
+    refused = replace(write_of("110", "113", result=WriteResult.REFUSED, sent_ms=NOW_MS - 10_000), id="refused")
+    assert lost(judged([edit], [late, refused], phone="112")) == ["110"]
+
+
+def test_a_refusal_under_a_key_of_stripe_says_nothing_about_an_earlier_call_with_it() -> None:
+    edit = change_of("phone", "110", side=STRIPE, record_id="cus_1", source="")
+    refused = write_of("109", "112", side=STRIPE, result=WriteResult.REFUSED)
+    outcome = judge_events(stored(customer(phone="112")), [edit], [refused], FIELDS, NOW_MS)
+    assert lost(outcome) == ["110"]
+
+
 def test_a_value_superseded_by_a_later_change_of_a_person_is_settled() -> None:
     window = [change_of("phone", "110", NOW_MS - 2000), change_of("phone", "112", NOW_MS - 1000)]
     assert lost(judged(window, phone="112")) == []

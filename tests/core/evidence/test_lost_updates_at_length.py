@@ -43,7 +43,7 @@ def writes(draw: st.DrawFn, side: Side) -> PendingWrite:
         texts = NAMES if name == "name" else WORDS
         changes[name] = Change(draw(texts), draw(texts), draw(texts))
     kind = draw(st.sampled_from([WriteKind.UPDATE, WriteKind.UPDATE, WriteKind.CREATE]))
-    result = draw(st.sampled_from([None, WriteResult.OK, WriteResult.LOST]))
+    result = draw(st.sampled_from([None, WriteResult.OK, WriteResult.LOST, WriteResult.REFUSED]))
     made = PendingWrite("", side, kind, "contact:1", "x", "1", draw(KEYS), "{}", changes)
     return replace(made, sent_ms=draw(TIMES), result=result, landed_ms=draw(TIMES | st.just(0)))
 

@@ -58,7 +58,7 @@ def judge_events(
     write counts from the event, because an unreachable side may delay the judgement for a long time.
     """
     judgement = Judgement()
-    history = _History(window, writes)
+    history = _History(window, [write for write in writes if not _was_refused(write)])
     for event in window:
         if event.judged or not (event.read or not stored.alive):
             continue
@@ -426,6 +426,14 @@ def _overwritten_by_late_write(
 
 NOT_WRITTEN = frozenset({WriteResult.REFUSED, WriteResult.NOT_FOUND, WriteResult.CONFLICT})
 """Results of writes that did not take effect."""
+
+
+def _was_refused(write: PendingWrite) -> bool:
+    """Return whether a write certainly took no effect: HubSpot refused its only call, so it buried and made nothing.
+
+    A row of Stripe's is sent again with its key: the refusal says nothing about an earlier call of it.
+    """
+    return write.side is Side.HUBSPOT and write.result in NOT_WRITTEN
 
 
 def observe(read: Record, writes: Sequence[PendingWrite], fields: FieldMap, *, is_late: bool = False) -> Event | None:
