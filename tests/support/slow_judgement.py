@@ -157,8 +157,22 @@ def _is_lost(
     planned_from = [part_equals(name, write.changes[field_name].before, value) for write in ours]
     if planned_from[-1] and (is_answered(ours[-1]) or 0 < event.received_ms <= ours[-1].sent_ms):
         return False  # our newest write was planned from it, for what was set on the other side
+    if _was_edited_before_ours(event, name, window, ours):
+        return False
     later = [e for e in window if name in e.values and _supersedes(e, event, name) and _own_write(e, recent) is None]
     return not later or not all(planned_from)
+
+
+def _was_edited_before_ours(event: Event, name: str, window: Sequence[Event], ours: Sequence[PendingWrite]) -> bool:
+    """Return whether the user's next edit of a contact set the very value that each of our writes in question sends."""
+    if event.side is Side.STRIPE or "/" in name:
+        return False
+    carrying = [e for e in window if name in e.values and e is not event and e.occurred_ms >= event.occurred_ms]
+    first_ms = min((e.occurred_ms for e in carrying), default=event.occurred_ms)
+    following = [e for e in carrying if e.occurred_ms == first_ms]
+    if first_ms == event.occurred_ms or len(following) != 1 or not following[0].source.startswith("user"):
+        return False  # events of the same time have no order
+    return all(write.changes[name].after == following[0].values[name] for write in ours)
 
 
 def _landed_before(write: PendingWrite, event: Event, name: str, window: Sequence[Event]) -> bool:
