@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -9,7 +10,7 @@ from psycopg.pq import ExecStatus
 
 import wanesync.store
 from wanesync.store import make_key, open_store
-from wanesync.store.queries import Dialect, Migration, compile_query, load_migrations, load_queries
+from wanesync.store.queries import Dialect, Migration, Query, RowsForm, compile_query, load_migrations, load_queries
 
 FOLDER = Path(wanesync.store.__file__).parent
 
@@ -33,6 +34,41 @@ def test_only_postgres_locks_rows() -> None:
     text = "SELECT id FROM t LIMIT :n /* skip locked */"
     assert "LOCKED" not in compile_query("q", text, Dialect.SQLITE).text
     assert compile_query("q", text, Dialect.POSTGRES).text.endswith("FOR UPDATE SKIP LOCKED")
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (
+            (
+                "INSERT INTO t (a, b, c) VALUES (:a, 0, :c) ON CONFLICT (a) DO UPDATE SET c = excluded.c "
+                "WHERE :d > t.d RETURNING a /* rows by a */"
+            ),
+            (
+                "INSERT INTO t (a, b, c) SELECT v.p_a, 0, v.p_c FROM unnest(%(a)s, %(c)s) AS v(p_a, p_c) "
+                "ON CONFLICT (a) DO UPDATE SET c = excluded.c WHERE %(d)s > t.d RETURNING a"
+            ),
+        ),
+        (
+            "UPDATE t SET b = :b WHERE a = :a AND b <> :b /* rows by a */",
+            (
+                "UPDATE t SET b = v.p_b FROM unnest(%(b)s, %(a)s) AS v(p_b, p_a) "
+                "WHERE a = ANY(%(a)s) AND a = v.p_a AND b <> v.p_b"
+            ),
+        ),
+        (
+            "DELETE FROM t WHERE a = :a /* rows by a */",
+            "DELETE FROM t USING unnest(%(a)s) AS v(p_a) WHERE a = ANY(%(a)s) AND a = v.p_a",
+        ),
+    ],
+)
+def test_postgres_takes_the_rows_of_a_batch_from_arrays(text: str, rows: str) -> None:
+    form = compile_query("q", text, Dialect.POSTGRES).rows_form
+    assert form is not None
+    assert form.text == rows
+    sqlite = compile_query("q", text, Dialect.SQLITE)
+    assert sqlite.rows_form is None
+    assert "rows by" not in sqlite.text
 
 
 @pytest.mark.parametrize(("text", "returns"), [("UPDATE t SET a = :a", False), ("DELETE FROM t RETURNING id", True)])
@@ -62,13 +98,30 @@ def without_triggers(migrations: tuple[Migration, ...]) -> list[str]:
     return [text for text in statements if not re.match(r"CREATE (TRIGGER|FUNCTION)|ALTER TABLE \w+ SET \(", text)]
 
 
+def with_types(query: Query, form: RowsForm, columns: Mapping[str, str]) -> str:
+    """The text with a type for each array, as psycopg sends it: the server cannot find out what it unnests."""
+    text = form.text
+    for name in form.columns:
+        kind = columns.get(name, "bigint" if name == "now" else "text")
+        text = text.replace(f"%({name})s", f"%({name})s::{kind}[]")
+    assert text.count("unnest(") == 1, query.name
+    return text
+
+
 def test_postgres_takes_every_query(postgres_url: str) -> None:
     # Types are left to the server, which does not find each of them: only what it cannot read or does not have counts.
     open_store(postgres_url, [make_key("k001")], migrate=True).close()
     refused = {}
     with psycopg.connect(postgres_url) as connection:
-        for name, query in load_queries(Dialect.POSTGRES).items():
-            text = query.text.replace("%%", "%")
+        queries = load_queries(Dialect.POSTGRES)
+        texts = [(name, query.text) for name, query in queries.items()]
+        for name, query in queries.items():
+            kinds = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s"
+            if query.rows_form:
+                columns = dict(connection.execute(kinds, [query.target]).fetchall())
+                texts.append((f"rows of {name}", with_types(query, query.rows_form, columns)))
+        for name, whole in texts:
+            text = whole.replace("%%", "%")
             for number, parameter in enumerate(dict.fromkeys(re.findall(r"%\(\w+\)s", text)), start=1):
                 text = text.replace(parameter, f"${number}")
             result = connection.pgconn.prepare(b"", text.encode())

@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool
 
 from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
 from wanesync.core.setup.database_address import find_unencoded
+from wanesync.store.arrays import make_array, register_arrays
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
 from wanesync.store.session import (
@@ -136,7 +137,23 @@ class PostgresSession(Session):
         super().__init__(load_queries(Dialect.POSTGRES), self._cursor.execute, context, writing=writing)
 
     def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
-        """Runs a statement once per set of parameters; the rows they return, in order."""
+        """Runs one statement for all sets of parameters where it can, else one for each; the rows, in order."""
+        form = query.rows_form
+        if form is None or len(batch) == 1 or not _agree(form.shared, batch):
+            return self._execute_each(query, batch)
+        rows: list[Row] = []
+        for part in _split_at_repeats(form.keys, batch):
+            if len(part) == 1:
+                rows += self._execute_each(query, part)
+                continue
+            arrays: dict[str, object] = {name: make_array([row[name] for row in part]) for name in form.columns}
+            arrays |= {name: part[0][name] for name in form.shared}
+            self._cursor.execute(form.text, arrays)
+            if query.returns:
+                rows += self._cursor.fetchall()
+        return rows
+
+    def _execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
         cursor = self._cursor
         bound = [bind(query, values) for values in batch] if query.lists else batch
         if len(bound) == 1:
@@ -156,6 +173,24 @@ class PostgresSession(Session):
         return translate(error, self._label)
 
 
+def _agree(names: Sequence[str], batch: Sequence[Parameters]) -> bool:
+    """Whether all sets of parameters have the same values of some."""
+    return all(row[name] == batch[0][name] for name in names for row in batch)
+
+
+def _split_at_repeats(keys: Sequence[str], batch: Sequence[Parameters]) -> Iterator[Sequence[Parameters]]:
+    """Cut a batch so that no part has two sets with the same values of ``keys``."""
+    seen: set[object] = set()
+    start = 0
+    for number, row in enumerate(batch):
+        key = tuple(row[name] for name in keys)
+        if key in seen:
+            yield batch[start:number]
+            start, seen = number, set()
+        seen.add(key)
+    yield batch[start:]
+
+
 def _configure(connection: Connection, *, pooled: bool = False) -> None:
     if pooled:
         connection.prepare_threshold = None
@@ -166,6 +201,7 @@ def _configure(connection: Connection, *, pooled: bool = False) -> None:
     # One type per kind of value: otherwise a statement is prepared once per size of its numbers.
     connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(str, StrDumper)
+    register_arrays(connection.adapters)
 
 
 class PostgresDatabase(Database):

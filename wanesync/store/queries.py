@@ -1,7 +1,8 @@
 """Reads the SQL files: named queries and numbered migrations, one text for both databases.
 
 A query is written once with ``:name`` parameters. A list goes into ``IN (:ids)``, which becomes one parameter in each
-dialect, so the text of a statement does not depend on the length of the list.
+dialect, so the text of a statement does not depend on the length of the list. A write that is often run for many sets
+of parameters names the parameters that tell its rows apart, as ``/* rows by id */``: Postgres runs it once for all.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _WORD = re.compile(r"\w+")
 _SKIP_LOCKED = "/* skip locked */"
 _LOCK = "/* lock */"
 _SHARE = "/* share */"
+_ROWS = re.compile(r" ?/\* rows by ([\w ]+) \*/")
 _TRY_KEY = re.compile(r"/\* try advisory lock (:\w+) \*/")
 # Held until the end of the transaction. Two keys with the same hash block each other, which is rare and harmless.
 _TRY_ADVISORY_LOCK = r"AND pg_try_advisory_xact_lock(hashtextextended(\1, 0))"
@@ -42,12 +44,31 @@ class Dialect(StrEnum):
     POSTGRES = "postgres"
 
 
+class Texts(list[str]):
+    """A list of strings as one parameter of Postgres (store/arrays.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsForm:
+    """A statement for many sets of parameters, in Postgres: what each set would do, in their order.
+
+    ``columns``: the parameters that are arrays with an item for each set. ``shared``: those that all sets must have in
+    common. ``keys``: no two sets may have the same values of these, because one statement changes a row only once.
+    """
+
+    text: str
+    columns: tuple[str, ...]
+    shared: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One statement in one dialect.
 
     ``lists``: the parameters that take a list of strings, as JSON text where ``json_lists``. ``returns``: it has
     rows. ``target``: the table it writes, or reads first. ``words``: every word in it, so all its tables too.
+    ``rows_form``: for many sets of parameters at once.
     """
 
     name: str
@@ -58,6 +79,7 @@ class Query:
     target: str
     words: frozenset[str]
     json_lists: bool
+    rows_form: RowsForm | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +109,49 @@ def compile_query(name: str, text: str, dialect: Dialect) -> Query:
     lists = frozenset(_LIST.findall(text))
     words = frozenset(_WORD.findall(text))
     target = _TARGET.search(text)
+    rows_form = None
     if dialect is Dialect.SQLITE:
         text = _TRY_KEY.sub("", text.replace(_SKIP_LOCKED, "").replace(_LOCK, "").replace(_SHARE, ""))
-        text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", text)
+        text = _LIST.sub(r"IN (SELECT value FROM json_each(:\1))", _ROWS.sub("", text))
     else:
         text = text.replace(_SKIP_LOCKED, "FOR UPDATE SKIP LOCKED").replace(_LOCK, "FOR UPDATE")
         text = text.replace(_SHARE, "FOR SHARE").replace("%", "%%")
         text = _NOT_LIST.sub(r"<> ALL(:\1)", text)
         text = _LIST.sub(r"= ANY(:\1)", _TRY_KEY.sub(_TRY_ADVISORY_LOCK, text))
+        rows = _ROWS.search(text)
+        text = _ROWS.sub("", text)
+        rows_form = _make_rows_form(text, tuple(rows[1].split())) if rows else None
         text = _PARAMETER.sub(r"%(\1)s", text)
-    return Query(name, text, lists, writes, returns, target[1] if target else "", words, dialect is Dialect.SQLITE)
+    json_lists = dialect is Dialect.SQLITE
+    return Query(name, text, lists, writes, returns, target[1] if target else "", words, json_lists, rows_form)
+
+
+def _make_rows_form(text: str, keys: tuple[str, ...]) -> RowsForm:
+    """The form of a write that takes a row for each set of parameters from arrays.
+
+    What an existing row is changed to (ON CONFLICT) can only name the new row, so its parameters are the same for all.
+    """
+    head, conflict, tail = text.partition(" ON CONFLICT ")
+    shared = tuple(dict.fromkeys(_PARAMETER.findall(tail)))
+    columns = tuple(name for name in dict.fromkeys(_PARAMETER.findall(head)) if name not in shared)
+    # Prefixed, so that no name is also that of a column.
+    names = ", ".join(f"p_{name}" for name in columns)
+    source = f"unnest({', '.join(f'%({name})s' for name in columns)}) AS v({names})"
+    compared = re.search(rf"(\w+) = :{keys[0]}\b", head)
+    for name in columns:
+        head = re.sub(rf"(?<!:):{name}\b", f"v.p_{name}", head)
+    before, values, after = head.partition(" VALUES (")
+    if values:
+        # Only texts of our own queries.
+        head = f"{before} SELECT {after.removesuffix(')')} FROM {source}"  # noqa: S608
+    else:
+        before, where, after = head.partition(" WHERE ")
+        head = f"{before} {'USING' if text.startswith('DELETE') else 'FROM'} {source}{where}"
+        if compared and not text.startswith("INSERT"):
+            # Planned while the table was almost empty, it would read the whole table for ever.
+            head += f"{compared[1]} = ANY(%({keys[0]})s) AND "
+        head += after
+    return RowsForm(_PARAMETER.sub(r"%(\1)s", head + conflict + tail), columns, shared, keys)
 
 
 @cache

@@ -17,7 +17,7 @@ from wanesync.core.ids import make_id
 from wanesync.core.jobs import JobReport
 from wanesync.store.encryption import Encryption
 from wanesync.store.notify import Notifier, WorkSubscription
-from wanesync.store.queries import Dialect, Migration, Parameters, Query, Value
+from wanesync.store.queries import Dialect, Migration, Parameters, Query, Texts, Value
 
 # The columns a statement selects: the one place where the types of the database are not checked.
 Row = tuple[Any, ...]
@@ -98,7 +98,7 @@ class Session(ABC):
 
     @abstractmethod
     def execute_each(self, query: Query, batch: Sequence[Parameters]) -> list[Row]:
-        """Runs a statement once per set of parameters; the rows they return, in order."""
+        """Runs a statement for each set of parameters, or one for all; the rows they return, in order."""
 
     @abstractmethod
     def translate(self, error: BaseException) -> BaseException:
@@ -206,8 +206,8 @@ def bind(query: Query, values: Parameters) -> Parameters:
     """The parameters of a query with lists, as the driver takes them."""
     bound = dict(values)
     for name in query.lists:
-        items = [*cast("Collection[str]", values[name])]
-        bound[name] = orjson.dumps(items).decode() if query.json_lists else items
+        items = cast("Collection[str]", values[name])
+        bound[name] = orjson.dumps([*items]).decode() if query.json_lists else Texts(items)
     return bound
 
 

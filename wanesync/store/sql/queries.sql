@@ -1,4 +1,6 @@
 -- Every statement the program runs, one text for SQLite and Postgres (wanesync/store/queries.py adapts it).
+-- rows by: the parameters that tell the rows of a batch apart, which Postgres then takes in one statement; of an UPDATE or
+-- DELETE the first of them is compared with a column.
 -- Where rows are selected by their keys, further conditions are written as state || '' = … or closed_ms + 0 = …:
 -- otherwise Postgres, whose statistics of a queue are always outdated, scans the whole partial index of the condition.
 
@@ -62,7 +64,7 @@ ON CONFLICT (side, id) DO UPDATE SET content = excluded.content, valid_from_ms =
     note_code = excluded.note_code, note = excluded.note, stored_ms = excluded.stored_ms,
     unanswered = excluded.unanswered, erased = excluded.erased, absent_ms = excluded.absent_ms,
     missing = excluded.missing
-WHERE :read_revision < 0 OR records.revision = :read_revision RETURNING side, id;
+WHERE :read_revision < 0 OR records.revision = :read_revision RETURNING side, id /* rows by id side */;
 
 -- A merge that is committed first is seen, and one that begins now waits for the end of this transaction.
 -- name: hold_contacts
@@ -76,10 +78,10 @@ SELECT id FROM records WHERE side = :side AND id = :id /* lock */;
 SELECT id, revision FROM records WHERE side = :side AND id IN (:ids) ORDER BY id /* skip locked */;
 
 -- name: add_email
-INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING;
+INSERT INTO emails (side, id, hmac) VALUES (:side, :id, :hmac) ON CONFLICT (side, id, hmac) DO NOTHING /* rows by id hmac side */;
 
 -- name: drop_email
-DELETE FROM emails WHERE side = :side AND id = :id AND hmac = :hmac;
+DELETE FROM emails WHERE side = :side AND id = :id AND hmac = :hmac /* rows by id hmac side */;
 
 -- A count instead of a join: Postgres may begin a join with all records.
 -- name: records_by_hmacs
@@ -113,7 +115,7 @@ UPDATE records SET stale = 1, revision = revision + 1
 WHERE side = :side AND id IN (:ids) AND deleted = 0 AND survivor = '';
 
 -- name: set_note
-UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id;
+UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id /* rows by id side */;
 
 -- The total minus the few exceptions: a million records are counted from indexes alone.
 -- name: count_records
@@ -165,13 +167,13 @@ INSERT INTO links (id, hubspot_id, stripe_id, is_primary, base, parked, put_back
     created_ms, updated_ms, hubspot_hash, stripe_hash)
 VALUES (:id, :hubspot_id, :stripe_id, :is_primary, :base, :parked, :put_back, :version, :state, :map_generation,
     :now, :now, :hubspot_hash, :stripe_hash)
-ON CONFLICT (id) DO NOTHING RETURNING id;
+ON CONFLICT (id) DO NOTHING RETURNING id /* rows by id */;
 
 -- name: change_link
 UPDATE links SET hubspot_id = :hubspot_id, stripe_id = :stripe_id, is_primary = :is_primary, base = :base,
     parked = :parked, put_back = :put_back, version = :version, state = :state, map_generation = :map_generation,
     updated_ms = :now, hubspot_hash = :hubspot_hash, stripe_hash = :stripe_hash
-WHERE id = :id AND version = :version - 1 RETURNING id;
+WHERE id = :id AND version = :version - 1 RETURNING id /* rows by id */;
 
 -- name: parked_contacts
 SELECT id, hubspot_id FROM links WHERE length(parked) > 0 AND id > :after AND state = 'active' ORDER BY id LIMIT :limit;
@@ -194,7 +196,7 @@ FROM links WHERE id > :after ORDER BY id LIMIT :limit;
 -- name: add_event
 INSERT INTO events (key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged)
 VALUES (:key, :side, :kind, :record_id, :occurred_ms, :received_ms, :request_key, :source, :data, :is_read, :is_judged)
-ON CONFLICT (key) DO NOTHING RETURNING key;
+ON CONFLICT (key) DO NOTHING RETURNING key /* rows by key */;
 
 -- name: get_event
 SELECT key, side, kind, record_id, occurred_ms, received_ms, request_key, source, data, is_read, is_judged
@@ -267,7 +269,7 @@ UPDATE events SET is_judged = 1 WHERE key IN (:keys) AND is_judged + 0 = 0;
 INSERT INTO webhook_counts (side, outcome, minute_ms, requests, last_ms)
 VALUES (:side, :outcome, :minute_ms, :requests, :now)
 ON CONFLICT (side, outcome, minute_ms)
-DO UPDATE SET requests = webhook_counts.requests + excluded.requests, last_ms = excluded.last_ms;
+DO UPDATE SET requests = webhook_counts.requests + excluded.requests, last_ms = excluded.last_ms /* rows by side outcome minute_ms */;
 
 -- name: sum_webhook_counts
 SELECT side, outcome, SUM(CASE WHEN minute_ms >= :since_ms THEN requests ELSE 0 END), SUM(requests), MAX(last_ms)
@@ -301,7 +303,7 @@ ON CONFLICT (lane, kind, key) WHERE state = 'ready' DO UPDATE SET
     attempts = CASE WHEN jobs.due_is_fixed = 0 THEN 0 ELSE jobs.attempts END,
     turns = CASE WHEN excluded.turns < 1 AND jobs.due_is_fixed = 0 THEN 0
         WHEN excluded.turns > jobs.turns THEN excluded.turns ELSE jobs.turns END,
-    run_id = CASE WHEN excluded.run_id <> '' THEN excluded.run_id ELSE jobs.run_id END;
+    run_id = CASE WHEN excluded.run_id <> '' THEN excluded.run_id ELSE jobs.run_id END /* rows by lane kind key */;
 
 -- name: supersede_dead_jobs
 UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now
@@ -360,8 +362,11 @@ SELECT kind, priority, rescues FROM (
 ) AS best
 ORDER BY priority, arrived_ms, id LIMIT 1;
 
--- name: suspect_jobs
-SELECT 'waits' WHERE EXISTS (
+-- What a claim looks for before its jobs: far ones that are due now, and those that crashed two processes.
+-- name: before_claim
+SELECT 'far' WHERE EXISTS (
+    SELECT 1 FROM jobs WHERE lane = :lane AND state = 'ready' AND is_far = 1 AND due_ms <= :now)
+UNION ALL SELECT 'waits' WHERE EXISTS (
     SELECT 1 FROM jobs WHERE lane = :lane AND state = 'ready' AND rescues >= 2 AND due_ms <= :now)
 UNION ALL SELECT 'runs' WHERE EXISTS (
     SELECT 1 FROM jobs WHERE owner = :owner AND owner <> '' AND state = 'running' AND rescues >= 2);
@@ -617,16 +622,17 @@ DELETE FROM processes WHERE name = :name;
 -- name: drop_old_processes
 DELETE FROM processes WHERE heartbeat_ms < :before_ms;
 
--- A lock is tried, never waited for: a wait while rows are locked can deadlock, which costs both sides a second.
+-- A lock is tried, never waited for: a wait while rows are locked can deadlock, which costs both sides a second. Whether
+-- another holds it is a count, as in next_claimable_job.
 -- name: take_lock
 INSERT INTO locks (key, token, owner, until_ms) SELECT :key, :token, :owner, :until_ms
-WHERE NOT EXISTS (
-    SELECT 1 FROM locks h WHERE h.key = :key AND h.token <> :token AND h.until_ms > :now AND h.until_ms <= :latest_ms AND EXISTS (
-        SELECT 1 FROM processes q WHERE q.name = h.owner AND q.heartbeat_ms > :fresh_ms AND q.heartbeat_ms <= :ahead_ms)) /* try advisory lock :key */
+WHERE (
+    SELECT COUNT(*) FROM locks h WHERE h.key = :key AND h.token <> :token AND h.until_ms > :now AND h.until_ms <= :latest_ms AND EXISTS (
+        SELECT 1 FROM processes q WHERE q.name = h.owner AND q.heartbeat_ms > :fresh_ms AND q.heartbeat_ms <= :ahead_ms)) < 1 /* try advisory lock :key */
 ON CONFLICT (key) DO UPDATE SET token = excluded.token, owner = excluded.owner, until_ms = excluded.until_ms
 WHERE locks.until_ms <= :now OR locks.until_ms > :latest_ms OR locks.token = excluded.token OR NOT EXISTS (
     SELECT 1 FROM processes p WHERE p.name = locks.owner AND p.heartbeat_ms > :fresh_ms AND p.heartbeat_ms <= :ahead_ms)
-RETURNING key, token;
+RETURNING key, token /* rows by key */;
 
 -- Locks of killed processes: no other process uses their token.
 -- name: drop_old_locks
@@ -645,15 +651,15 @@ VALUES (:id, :side, :kind, :link_key, :source_id, :target_id, :idempotency_key, 
 ON CONFLICT (id) DO UPDATE SET link_key = excluded.link_key, source_id = excluded.source_id,
     target_id = excluded.target_id, idempotency_key = excluded.idempotency_key, data = excluded.data,
     link_id = excluded.link_id, generation = excluded.generation, sent_ms = excluded.sent_ms, result = excluded.result
-WHERE pending_writes.result = '' OR excluded.result <> '';
+WHERE pending_writes.result = '' OR excluded.result <> '' /* rows by id */;
 
 -- name: open_create
 INSERT INTO open_creates (hmac, write_id) VALUES (:hmac, :write_id)
 ON CONFLICT (hmac) DO UPDATE SET write_id = excluded.write_id WHERE open_creates.write_id = excluded.write_id
-RETURNING hmac, write_id;
+RETURNING hmac, write_id /* rows by hmac */;
 
 -- name: close_create
-DELETE FROM open_creates WHERE write_id = :id;
+DELETE FROM open_creates WHERE write_id = :id /* rows by id */;
 
 -- name: close_creates
 DELETE FROM open_creates WHERE write_id IN (:ids);
@@ -678,10 +684,10 @@ FROM pending_writes WHERE kind = 'create' AND side = :side AND source_id IN (:id
 SELECT id FROM pending_writes WHERE id IN (:ids) AND result = '';
 
 -- name: refresh_write
-UPDATE pending_writes SET data = :data WHERE id = :id AND result = '';
+UPDATE pending_writes SET data = :data WHERE id = :id AND result = '' /* rows by id */;
 
 -- name: record_authorship
-UPDATE pending_writes SET data = :data WHERE id = :id;
+UPDATE pending_writes SET data = :data WHERE id = :id /* rows by id */;
 
 -- name: open_writes_of_keys
 SELECT id, side, kind, link_key, source_id, target_id, idempotency_key, data, link_id, sent_ms, result, generation,
@@ -691,14 +697,14 @@ FROM pending_writes WHERE result = '' AND link_key IN (:keys) AND side IN (:side
 -- name: record_result
 UPDATE pending_writes SET result = :result, result_ms = :now, landed_ms = :landed_ms,
     target_id = CASE WHEN :target_id <> '' THEN :target_id ELSE target_id END
-WHERE id = :id AND (result = '' OR :result <> 'lost');
+WHERE id = :id AND (result = '' OR :result <> 'lost') /* rows by id */;
 
 -- name: mark_other_updates_lost
 UPDATE pending_writes SET result = 'lost', result_ms = :now
-WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key AND id <> :id;
+WHERE result = '' AND kind = 'update' AND side = :side AND link_key = :link_key AND id <> :id /* rows by link_key side id */;
 
 -- name: mark_write_sent
-UPDATE pending_writes SET sent_ms = :now WHERE id = :id;
+UPDATE pending_writes SET sent_ms = :now WHERE id = :id /* rows by id */;
 
 -- name: forgotten_writes
 SELECT DISTINCT side, link_key FROM pending_writes w
@@ -712,7 +718,7 @@ AND NOT EXISTS (
 ORDER BY side, link_key LIMIT :limit;
 
 -- name: unmark_write_sent
-UPDATE pending_writes SET sent_ms = 0 WHERE id = :id AND result = '';
+UPDATE pending_writes SET sent_ms = 0 WHERE id = :id AND result = '' /* rows by id */;
 
 -- name: move_writes
 UPDATE pending_writes SET target_id = :survivor_id
@@ -765,7 +771,7 @@ INSERT INTO purchases (payment_id, charge_id, customer_id, hmac, occurred_ms, da
     reason, created_ms)
 VALUES (:payment_id, :charge_id, :customer_id, :hmac, :occurred_ms, :data, :sink, :state, :contact_id, :waits_for,
     :reason, :created_ms)
-ON CONFLICT (payment_id) DO NOTHING RETURNING payment_id;
+ON CONFLICT (payment_id) DO NOTHING RETURNING payment_id /* rows by payment_id */;
 
 -- name: get_purchases
 SELECT payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state, contact_id, waits_for, reason,
@@ -889,7 +895,7 @@ UPDATE conflicts SET closed_ms = :now WHERE closed_ms + 0 = 0 AND id IN (:ids) R
 -- name: add_tombstone
 INSERT INTO tombstones (side, id, hmac, at_ms, erased) VALUES (:side, :id, :hmac, :at_ms, :erased)
 ON CONFLICT (side, id, hmac) DO UPDATE SET at_ms = excluded.at_ms,
-    erased = CASE WHEN tombstones.erased = 1 THEN 1 ELSE excluded.erased END;
+    erased = CASE WHEN tombstones.erased = 1 THEN 1 ELSE excluded.erased END /* rows by side id hmac */;
 
 -- name: drop_tombstones
 DELETE FROM tombstones WHERE side = :side AND id = :id AND erased = 0;
@@ -947,7 +953,7 @@ SELECT hmac, MAX(at_ms), MAX(erased) FROM tombstones WHERE hmac IN (:hmacs) GROU
 
 -- name: add_journal
 INSERT INTO journal (id, at_ms, seq, kind, side, record_id, link_id, operator, via, data)
-VALUES (:id, :now, :seq, :kind, :side, :record_id, :link_id, :operator, :via, :data);
+VALUES (:id, :now, :seq, :kind, :side, :record_id, :link_id, :operator, :via, :data) /* rows by id */;
 
 -- name: journal_of
 SELECT id, at_ms, seq, kind, side, record_id, link_id, operator, via, data FROM journal
@@ -1020,7 +1026,7 @@ SELECT link_id FROM overwrites WHERE source = :source AND link_id IN (:ids);
 
 -- name: put_overwrite
 INSERT INTO overwrites (source, link_id, at_ms) VALUES (:source, :link_id, :now)
-ON CONFLICT (source, link_id) DO UPDATE SET at_ms = excluded.at_ms;
+ON CONFLICT (source, link_id) DO UPDATE SET at_ms = excluded.at_ms /* rows by source link_id */;
 
 -- name: frequently_written
 SELECT target_id FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND sent_ms >= :since_ms
@@ -1334,7 +1340,7 @@ WHERE seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: add_log_line
 INSERT INTO log_lines (id, at_ms, seq, level, event, logger, process, side, record_id, correlation_id, data)
-VALUES (:id, :at_ms, :seq, :level, :event, :logger, :process, :side, :record_id, :correlation_id, :data);
+VALUES (:id, :at_ms, :seq, :level, :event, :logger, :process, :side, :record_id, :correlation_id, :data) /* rows by id */;
 
 -- The pages of log lines: one query for each index, so that no page looks through the table for what is rare.
 -- name: log_lines_page
@@ -1547,11 +1553,11 @@ ON CONFLICT (name, span_ms, start_ms, labels) DO UPDATE SET
   b9 = figures.b9 + excluded.b9, b10 = figures.b10 + excluded.b10, b11 = figures.b11 + excluded.b11,
   b12 = figures.b12 + excluded.b12, b13 = figures.b13 + excluded.b13, b14 = figures.b14 + excluded.b14,
   b15 = figures.b15 + excluded.b15, b16 = figures.b16 + excluded.b16, b17 = figures.b17 + excluded.b17,
-  b18 = figures.b18 + excluded.b18, b19 = figures.b19 + excluded.b19;
+  b18 = figures.b18 + excluded.b18, b19 = figures.b19 + excluded.b19 /* rows by name span_ms start_ms labels */;
 
 -- name: add_count
 INSERT INTO figures (name, span_ms, start_ms, labels, amount) VALUES (:name, :span_ms, :start_ms, :labels, :amount)
-ON CONFLICT (name, span_ms, start_ms, labels) DO UPDATE SET amount = figures.amount + excluded.amount;
+ON CONFLICT (name, span_ms, start_ms, labels) DO UPDATE SET amount = figures.amount + excluded.amount /* rows by name span_ms start_ms labels */;
 
 -- name: read_figures
 SELECT start_ms / :step_ms AS step, labels,
@@ -1579,7 +1585,7 @@ DELETE FROM figures WHERE span_ms = :span_ms AND start_ms > :after AND start_ms 
 
 -- name: put_job_trace
 INSERT INTO job_traces (lane, kind, key, context, at_ms) VALUES (:lane, :kind, :key, :context, :now)
-ON CONFLICT (lane, kind, key) DO UPDATE SET context = excluded.context, at_ms = excluded.at_ms;
+ON CONFLICT (lane, kind, key) DO UPDATE SET context = excluded.context, at_ms = excluded.at_ms /* rows by lane kind key */;
 
 -- name: job_traces_of
 SELECT key, context FROM job_traces WHERE lane = :lane AND kind = :kind AND key IN (:keys);
@@ -1893,7 +1899,7 @@ AND due_is_fixed = 0 RETURNING id, lane;
 
 -- name: add_job_attempt
 INSERT INTO job_attempts (job_id, at_ms, attempt, outcome, code, reason)
-VALUES (:job_id, :now, :attempt, :outcome, :code, :reason) ON CONFLICT DO NOTHING;
+VALUES (:job_id, :now, :attempt, :outcome, :code, :reason) ON CONFLICT DO NOTHING /* rows by job_id */;
 
 -- name: attempts_of_job
 SELECT at_ms, attempt, outcome, code, reason FROM job_attempts WHERE job_id = :job_id ORDER BY at_ms DESC, attempt DESC LIMIT :limit;
@@ -1941,7 +1947,7 @@ UPDATE bulk_runs SET owner = '', lease_ms = 0 WHERE state = 'running' AND owner 
 
 -- name: add_bulk_run_job
 INSERT INTO bulk_run_jobs (run_id, job_id, outcome, at_ms) VALUES (:run_id, :job_id, :outcome, :now)
-ON CONFLICT (run_id, job_id) DO NOTHING;
+ON CONFLICT (run_id, job_id) DO NOTHING /* rows by run_id job_id */;
 
 -- name: handled_by_bulk_run
 SELECT job_id FROM bulk_run_jobs WHERE run_id = :run_id AND job_id IN (:ids);
@@ -2002,7 +2008,7 @@ UPDATE reconcile_runs SET cancel_asked = 1 WHERE id = :id AND active = 1 RETURNI
 
 -- name: add_reconcile_item
 INSERT INTO reconcile_items (id, run_id, kind, is_planned, hubspot_id, stripe_id, data)
-VALUES (:id, :run_id, :kind, :is_planned, :hubspot_id, :stripe_id, :data);
+VALUES (:id, :run_id, :kind, :is_planned, :hubspot_id, :stripe_id, :data) /* rows by id */;
 
 -- name: reconcile_items_of_kind
 SELECT id, kind, is_planned, hubspot_id, stripe_id, data FROM reconcile_items

@@ -146,8 +146,8 @@ CREATE INDEX jobs_due ON jobs (lane, due_ms) WHERE state = 'ready' AND due_ms > 
 CREATE INDEX jobs_failing ON jobs (attempts, id) WHERE state = 'ready' AND attempts >= 6;
 CREATE INDEX jobs_idle ON jobs (turns, id) WHERE state = 'ready' AND turns >= 20;
 CREATE INDEX jobs_suspect ON jobs (lane, due_ms) WHERE state = 'ready' AND rescues >= 2;
--- The condition on owner keeps Postgres from scanning this index where it should look a key up in jobs_running.
-CREATE INDEX jobs_owner ON jobs (owner) WHERE state = 'running' AND owner <> '';
+-- Those of one process are read only when it gives them back: jobs_running, which is as long as all that run, will do.
+CREATE INDEX jobs_suspect_running ON jobs (owner) WHERE state = 'running' AND rescues >= 2;
 CREATE INDEX jobs_dead ON jobs (lane, kind, key) WHERE state = 'dead';
 CREATE INDEX jobs_dead_class ON jobs (lane, kind, dead_class, ended_ms, state) WHERE state = 'dead';
 CREATE INDEX jobs_dead_when ON jobs (ended_ms, id) WHERE state = 'dead';

@@ -219,14 +219,13 @@ class Jobs(Table):
         wanted = tuple(kinds or _KINDS)
         values: dict[str, Value] = {"lane": lane, "kinds": wanted, "owner": owner, "now": self._session.now_ms}
         values |= {"least": int(least), "below": int(below)}
-        self._session.rows("queue_far_jobs", lane=lane, now=self._session.now_ms, limit=MAX_FAR)
         token = f"{self._session.rng.getrandbits(64):016x}."
-        suspects = {
-            row[0] for row in self._session.rows("suspect_jobs", lane=lane, owner=owner, now=self._session.now_ms)
-        }
-        if "runs" in suspects:
+        found = {row[0] for row in self._session.rows("before_claim", lane=lane, owner=owner, now=self._session.now_ms)}
+        if "far" in found:
+            self._session.rows("queue_far_jobs", lane=lane, now=self._session.now_ms, limit=MAX_FAR)
+        if "runs" in found:
             return []
-        if "waits" in suspects:
+        if "waits" in found:
             best = self.next_claimable(lane, wanted, least=least, below=below)
             if best and best.rescues >= POISON_ALONE_RESCUES:
                 starved_ms = self._session.now_ms - SUSPECT_WAIT_MS
