@@ -118,7 +118,7 @@ def test_postgres_takes_every_query(postgres_url: str) -> None:
         for name, query in queries.items():
             kinds = "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s"
             if query.rows_form:
-                columns = dict(connection.execute(kinds, [query.target]).fetchall())
+                columns: dict[str, str] = dict(connection.execute(kinds, [query.target]).fetchall())
                 texts.append((f"rows of {name}", with_types(query, query.rows_form, columns)))
         for name, whole in texts:
             text = whole.replace("%%", "%")

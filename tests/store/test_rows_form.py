@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from wanesync.core.errors import DatabaseRefused
-from wanesync.core.jobs import JobKind, JobRequest
+from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.store import Store, Tx, make_key, open_store
 from wanesync.store.arrays import make_array
@@ -54,10 +54,14 @@ def test_of_two_tokens_that_want_a_key_in_one_batch_the_first_has_it(store: Stor
 
 
 def test_a_key_that_comes_twice_in_a_batch_is_changed_twice(store: Store) -> None:
-    requests = [JobRequest(Side.STRIPE, JobKind.WRITE, key, priority=priority) for key in "ab" for priority in (3, 1)]
+    requests = [
+        JobRequest(Side.STRIPE, JobKind.WRITE, key, priority=priority)
+        for key in "ab"
+        for priority in (Priority.LIVE_BULK, Priority.PURCHASE)
+    ]
     store.run(lambda tx: tx.jobs.put_many(requests))
     jobs = store.run(lambda tx: tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], 10, "p"))
-    assert sorted((job.key, job.priority) for job in jobs) == [("a", 1), ("b", 1)]
+    assert sorted((job.key, job.priority) for job in jobs) == [("a", Priority.PURCHASE), ("b", Priority.PURCHASE)]
 
 
 def test_sets_that_differ_in_what_they_must_share_are_run_one_by_one(postgres_url: str) -> None:

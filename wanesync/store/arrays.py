@@ -50,13 +50,16 @@ class _BlobsDumper(Dumper):
         return ('{"' + '","'.join("\\\\x" + item.hex() for item in obj) + '"}').encode() if obj else b"{}"
 
 
-def make_array(values: Sequence[Value]) -> Sequence[Value]:
+def make_array(values: Sequence[Value]) -> list[str] | list[int] | list[bytes] | list[Value]:
     """Values of one type as a parameter."""
-    if all(isinstance(value, str) for value in values):
-        return Texts(values)
-    if all(isinstance(value, int) for value in values):
-        return _Integers(map(int, values))
-    return _Blobs(values) if all(isinstance(value, bytes) for value in values) else list(values)
+    if texts := [value for value in values if isinstance(value, str)]:
+        array: list[str] | list[int] | list[bytes] = Texts(texts)
+    elif numbers := [int(value) for value in values if isinstance(value, int)]:
+        array = _Integers(numbers)
+    else:
+        array = _Blobs(value for value in values if isinstance(value, bytes))
+    # Of another type, or of several: psycopg finds out, and refuses what is none.
+    return array if len(array) == len(values) else [*values]
 
 
 def register_arrays(context: AdaptContext) -> None:

@@ -70,6 +70,14 @@ def reschedule(  # noqa: PLR0913
     tx.jobs.reschedule(job, tx.now_ms + delay_ms, reason, count=count, fixed=fixed, waits_for=waits_for)
 
 
+def reschedule_all(tx: Tx, delays: Sequence[tuple[Job, int]], waits_for: str, reason: str) -> None:
+    """As ``reschedule`` does with each job and its delay in ms, without counting an attempt."""
+    if delays:
+        tx.locks.drop_many([job.token for job, _ in delays])
+        due = [(job, tx.now_ms + max(delay_ms, idle_wait_ms(job.turns))) for job, delay_ms in delays]
+        tx.jobs.reschedule_many(due, reason, waits_for=waits_for)
+
+
 def wait_turn(tx: Tx, job: Job, waits_for: WaitCode, reason: str, delay_ms: int = LOCK_WAIT_MS) -> None:
     """Put back a job that waits for another one: soon, or, while a side is unreachable or paused, until it resumes."""
     closed = next((n for n in tx.pauses.get_all() if n in tuple(Side) or n.startswith(OPERATOR)), "")

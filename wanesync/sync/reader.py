@@ -17,7 +17,7 @@ from wanesync.store.database import Tx
 from wanesync.store.tables.events import EventMark
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
-from wanesync.sync.job_results import fail, finish_all, reschedule, still_held
+from wanesync.sync.job_results import fail, finish_all, reschedule_all, still_held
 from wanesync.sync.loader import hold_stale, key_of, load_contexts
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.plan_effects import queue_reads
@@ -177,7 +177,7 @@ class Reader:
         ids = [job.key for job in jobs]
         unread, crowded = self._load_unread(tx, ids)
         keys = [e.request_key for events in unread.values() for e in events if e.request_key]
-        taken = _EventResult()
+        taken, early = _EventResult(), list[tuple[Job, int]]()
         with RecordWriter(self.runtime, tx, Priority(min(job.priority for job in jobs))) as records:
             records.load(Side.STRIPE, ids)
             writes = tx.pending_writes.by_keys(Side.STRIPE, keys) if keys else {}
@@ -195,10 +195,11 @@ class Reader:
                 sent = [open_since[event.request_key] for event in events if event.request_key in open_since]
                 if sent:
                     # The echo arrived before the answer, which brings the same without a read and makes this job due.
-                    reschedule(tx, job, max(sent) + ANSWER_DUE_MS - tx.now_ms, WaitCode.OWN_ANSWER, ECHO_REASON)
+                    early.append((job, max(sent) + ANSWER_DUE_MS - tx.now_ms))
                 else:
                     self._take_events_of(records, job, events, answered, taken)
             tx.events.mark_read(taken.event_keys)
+        reschedule_all(tx, early, WaitCode.OWN_ANSWER, ECHO_REASON)
         self.end(tx, taken.settled)
         # Nothing new was stored, so there is nothing to plan: the commit of the answers has planned.
         self._end_echoes(tx, taken.echoes, [event for job in taken.echoes for event in unread.get(job.key, ())])

@@ -480,7 +480,7 @@ RETURNING id, EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind =
 -- name: reschedule_job
 UPDATE jobs SET state = 'ready', token = '', owner = '', due_ms = :due_ms, is_far = :is_far, due_is_fixed = :fixed, waits_for = :waits_for,
     reason = :reason, attempts = attempts + :attempts, rescues = :rescues
-WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id;
+WHERE id = :id AND token = :token AND state || '' = 'running' RETURNING id /* rows by id */;
 
 -- name: supersede_job
 UPDATE jobs SET state = 'done', superseded = 1, ended_ms = :now, waits_for = '', reason = :reason
@@ -495,7 +495,7 @@ UPDATE jobs SET
     is_far = CASE WHEN :fixed = 1 AND :due_ms > due_ms THEN :is_far ELSE is_far END,
     due_is_fixed = CASE WHEN :fixed = 1 THEN 1 ELSE due_is_fixed END,
     turns = CASE WHEN turns > 0 AND :turns > turns THEN :turns ELSE turns END
-WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING id;
+WHERE lane = :lane AND kind = :kind AND key = :key AND state = 'ready' RETURNING lane, kind, key /* rows by key kind lane */;
 
 -- name: mark_job_dead
 UPDATE jobs SET state = 'dead', dead_class = :dead_class, waits_for = '', reason = :reason, ended_ms = :now, attempts = attempts + 1

@@ -352,6 +352,35 @@ class Jobs(Table):
         ending = Ending.RETRY if count else Ending.WAIT
         self._session.job_reports.append(JobReport(job.id, job.lane, job.kind, ending, waits_for, reason))
 
+    def reschedule_many(self, due: Sequence[tuple[Job, int]], reason: str, *, waits_for: str) -> None:
+        """As ``reschedule`` does with several running jobs, each with its ``due_ms``, for the cost of one.
+
+        None of them counts an attempt. Raises LeaseLost.
+        """
+        ordered = sorted(due, key=lambda one: _key(one[0]))
+        merges = [self._merge_values(job, due_ms, job.rescues, fixed=False) for job, due_ms in ordered]
+        merged = {tuple(row) for row in self._session.each("merge_into_ready_job", merges)}
+        rest = [(job, due_ms) for job, due_ms in ordered if _key(job) not in merged]
+        try:
+            with self._session.savepoint():
+                batch = [self._ready_values(job, due_ms, (waits_for, reason)) for job, due_ms in rest]
+                ready = {row[0] for row in self._session.each("reschedule_job", batch)}
+        except ConstraintViolated:
+            # Another transaction queued a newer job of one of the keys in between.
+            for job, due_ms in rest:
+                self._make_ready(job, due_ms, (waits_for, reason), attempts=0, fixed=False)
+        else:
+            for job, _ in rest:
+                if job.id not in ready:
+                    raise _lost(job)
+                self._session.lanes_to_wake.add(job.lane)
+        for job, _ in ordered:
+            if _key(job) in merged:
+                self._supersede(job, reason)
+        self._session.job_reports += (
+            JobReport(job.id, job.lane, job.kind, Ending.WAIT, waits_for, reason) for job, _ in ordered
+        )
+
     def mark_dead(self, job: Job, dead_class: DeadClass, reason: str) -> None:
         """Marks a job dead, or superseded if a newer one of its key is ready. Raises LeaseLost."""
         if self._session.rows("ready_job", lane=job.lane, kind=job.kind, key=job.key):
@@ -413,31 +442,17 @@ class Jobs(Table):
     def _make_ready(  # noqa: PLR0913 - the columns it sets
         self, job: Job, due_ms: int, wait: tuple[str, str], *, attempts: int, fixed: bool, rescues: int = 0
     ) -> None:
-        waits_for, reason = wait
         for attempt in range(1, _MAX_RESCHEDULE_ATTEMPTS + 1):
             merged = self._session.row(
-                "merge_into_ready_job",
-                lane=job.lane,
-                kind=job.kind,
-                key=job.key,
-                priority=job.priority,
-                arrived_ms=job.arrived_ms,
-                rescues=job.rescues + rescues,
-                turns=job.turns,
-                due_ms=due_ms,
-                fixed=int(fixed),
-                is_far=self._is_far(due_ms),
+                "merge_into_ready_job", **self._merge_values(job, due_ms, job.rescues + rescues, fixed=fixed)
             )
             if merged:
-                self._supersede(job, reason)
+                self._supersede(job, wait[1])
                 return
-            values: dict[str, Value] = {"due_ms": due_ms, "fixed": int(fixed), "attempts": attempts}
-            values |= {"rescues": job.rescues + rescues, "is_far": self._is_far(due_ms)}
+            values = self._ready_values(job, due_ms, wait, attempts=attempts, fixed=fixed, rescues=rescues)
             try:
                 with self._session.savepoint():
-                    row = self._session.row(
-                        "reschedule_job", id=job.id, token=job.token, waits_for=waits_for, reason=reason, **values
-                    )
+                    row = self._session.row("reschedule_job", **values)
             except ConstraintViolated:
                 # Another transaction queued a newer job of the key in between: merge into that one.
                 if attempt == _MAX_RESCHEDULE_ATTEMPTS:
@@ -447,6 +462,37 @@ class Jobs(Table):
                 raise _lost(job)
             self._session.lanes_to_wake.add(job.lane)
             return
+
+    def _merge_values(self, job: Job, due_ms: int, rescues: int, *, fixed: bool) -> dict[str, Value]:
+        """What the ready job of its key takes over from a running one."""
+        return {
+            "lane": job.lane,
+            "kind": job.kind,
+            "key": job.key,
+            "priority": job.priority,
+            "arrived_ms": job.arrived_ms,
+            "rescues": rescues,
+            "turns": job.turns,
+            "due_ms": due_ms,
+            "fixed": int(fixed),
+            "is_far": self._is_far(due_ms),
+        }
+
+    def _ready_values(  # noqa: PLR0913 - the columns it sets
+        self, job: Job, due_ms: int, wait: tuple[str, str], *, attempts: int = 0, fixed: bool = False, rescues: int = 0
+    ) -> dict[str, Value]:
+        """The columns of a running job that becomes ready again; ``rescues`` and ``attempts`` are added."""
+        return {
+            "id": job.id,
+            "token": job.token,
+            "due_ms": due_ms,
+            "is_far": self._is_far(due_ms),
+            "fixed": int(fixed),
+            "waits_for": wait[0],
+            "reason": wait[1],
+            "attempts": attempts,
+            "rescues": job.rescues + rescues,
+        }
 
     def _supersede(self, job: Job, reason: str) -> None:
         values: dict[str, Value] = {"id": job.id, "token": job.token, "reason": reason, "now": self._session.now_ms}
@@ -589,6 +635,10 @@ def job_of(row: Row) -> Job:
 
 def _order(request: JobRequest) -> tuple[str, str, str]:
     return request.lane, request.kind, request.key
+
+
+def _key(job: Job) -> tuple[str, str, str]:
+    return job.lane, job.kind, job.key
 
 
 def _lost(job: Job) -> LeaseLost:
