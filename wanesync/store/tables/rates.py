@@ -15,7 +15,7 @@ from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import QUOTAS, Limit, set_by_hand
 from wanesync.store.notify import CONTROL
 from wanesync.store.queries import Value
-from wanesync.store.session import Table, TransactionConflict
+from wanesync.store.session import Row, Table, TransactionConflict
 
 PACE = 0.955
 """Share of a limit that is used: a slot used up to 20 ms late must not make a second hold more than the limit."""
@@ -160,8 +160,7 @@ class Rates(Table):
         if not names:
             return SlotAssignment([*enumerate(self.reserve(scope, min(max_slots, len(requests))))])
         now_ms = self._session.now_ms
-        arrivals = self._read(names)
-        effective, tat_us, held_ms = self._get(scope)
+        effective, tat_us, held_ms, arrivals = self._read_with(scope, names)
         ready_ms = max(_ready_ms(requests, arrivals, now_ms), held_ms)
         # The next slot of the side may be far ahead: a narrower scope that is free by then is in time.
         queue_ms = min(max(0, tat_us // 1000 - now_ms), SLOT_HORIZON_MS)
@@ -210,14 +209,27 @@ class Rates(Table):
             raise NotFound(f"no limit is set for {scope}")
         return float(row[0]), int(row[1]), self._held_until_ms(row[2])
 
+    def _read_with(self, scope: str, names: set[str]) -> tuple[float, int, int, _ArrivalTimes]:
+        """What ``_get`` returns of a scope, and the arrival times of narrower ones, read together."""
+        rows = {row[0]: row[1:] for row in self._session.rows("get_arrival_times", scopes=sorted({*names, scope}))}
+        if scope not in rows:
+            raise NotFound(f"no limit is set for {scope}")
+        effective, tat_us, held_ms = rows[scope]
+        arrivals = self._narrow({name: rows[name] for name in sorted(names) if name in rows})
+        return float(effective), int(tat_us), self._held_until_ms(held_ms), arrivals
+
     def _held_until_ms(self, held_ms: int) -> int:
         """A time that lies further ahead than any hold dates from before a clock was set back."""
         now_ms = self._session.now_ms
         return held_ms if now_ms < held_ms <= now_ms + MAX_HOLD_MS else 0
 
     def _read(self, names: set[str]) -> _ArrivalTimes:
+        rows = self._session.rows("get_arrival_times", scopes=sorted(names))
+        return self._narrow({row[0]: row[1:] for row in rows})
+
+    def _narrow(self, rows: Mapping[str, Row]) -> _ArrivalTimes:
         arrivals = {}
-        for scope, effective, tat_us, held_ms in self._session.rows("get_arrival_times", scopes=sorted(names)):
+        for scope, (effective, tat_us, held_ms) in rows.items():
             if until_ms := self._held_until_ms(held_ms):
                 # Behind every slot that is found now, so that no request gets one.
                 arrivals[scope] = (effective, (until_ms + 2 * SLOT_HORIZON_MS) * 1000)
