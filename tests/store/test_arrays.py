@@ -1,4 +1,4 @@
-"""A batch of writes: on Postgres one statement for all of them, with the result of one for each."""
+"""Arrays as parameters, and batches of writes that take their rows from them, with the result of one by one."""
 
 from __future__ import annotations
 
