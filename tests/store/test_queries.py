@@ -102,7 +102,7 @@ def with_types(query: Query, form: RowsForm, columns: Mapping[str, str]) -> str:
     """The text with a type for each array, as psycopg sends it: the server cannot find out what it unnests."""
     text = form.text
     for name in form.columns:
-        kind = columns.get(name, "bigint" if name == "now" else "text")
+        kind = columns.get(name, "bigint" if name in {"now", "fixed"} else "text")
         text = text.replace(f"%({name})s", f"%({name})s::{kind}[]")
     assert text.count("unnest(") == 1, query.name
     return text
