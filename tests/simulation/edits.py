@@ -44,6 +44,7 @@ class History:
     dropped: frozenset[str] = frozenset()
     drops: Sequence[tuple[str, int]] = ()
     wrong_clock: tuple[tuple[int, int], ...] = ()
+    mistimed: frozenset[tuple[Cell, str]] = frozenset()
     unreadable: frozenset[tuple[str, str]] = frozenset()
     erased: frozenset[str] = frozenset()
     cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
@@ -88,9 +89,13 @@ class History:
     def _is_shortened(self, held: str, value: str) -> bool:
         return "shorten" in self.features and bool(held) and value.startswith(held)
 
-    def was_clock_wrong(self, at_ms: int) -> bool:
-        """Whether the computer's clock was wrong then by more than lost updates are looked for (known limits)."""
-        return any(begin_ms <= at_ms <= end_ms for begin_ms, end_ms in self.wrong_clock)
+    def was_clock_wrong(self, ours: Write) -> bool:
+        """Whether the computer's clock was wrong by more than lost updates are looked for (known limits).
+
+        When a write of ours took effect, or before, when it was sent: that is the time which it is remembered with.
+        """
+        mistimed = (ours.cell, ours.new) in self.mistimed
+        return mistimed or any(begin_ms <= ours.at_ms <= end_ms for begin_ms, end_ms in self.wrong_clock)
 
     def bases_of(self, cell: Cell) -> list[BaseSet]:
         """Every base a cell's record was linked with, that knows the field."""
@@ -114,6 +119,7 @@ def check_edits(
         frozenset(world.hazards.dropped_ever),
         tuple(world.hazards.drops),
         tuple(world.hazards.wrong_clock),
+        frozenset(world.hazards.mistimed),
         frozenset(world.unreadable),
         frozenset(world.hazards.erased),
     )
@@ -162,7 +168,7 @@ def _is_lost(history: History, spec: FieldSpec, writes: list[Write], edit: Write
     ref = cell[:2]
     if spec.key(value) == spec.key(over.new) or history.is_kept(cell, value):
         return False
-    if not ODD_TEXTS.isdisjoint(value.split(NAME_PARTS)) or history.was_clock_wrong(over.at_ms):
+    if not ODD_TEXTS.isdisjoint(value.split(NAME_PARTS)) or history.was_clock_wrong(over):
         return False  # no database keeps it; our writes have no place among the edits
     if not value and (cell[2] in history.dropped or not spec.may_clear(cell[0])):
         # A blank is filled on first contact, and that a field meets again after a change of the map; a blank that does

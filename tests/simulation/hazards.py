@@ -24,6 +24,7 @@ from wanesync.sandbox.faults import Faults
 from wanesync.worker.portal_check import PortalCheck
 
 if TYPE_CHECKING:
+    from tests.simulation.facts import Cell
     from tests.simulation.world import World
 
 FEATURES = (
@@ -123,6 +124,7 @@ class Hazards:
     rules: dict[str, str] = field(default_factory=dict)
     right_at_ms: int = 0
     wrong_clock: list[tuple[int, int]] = field(default_factory=list)
+    mistimed: set[tuple[Cell, str]] = field(default_factory=set)
     _jumped_ms: int = 0
     dropped: str = ""
     moved: bool = False

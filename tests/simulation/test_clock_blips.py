@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation import steps
+from tests.simulation.play import play_seed
 from tests.simulation.test_regressions import pair_of, stage
 from wanesync.core.model import Side
 
@@ -27,3 +28,7 @@ def test_a_job_whose_answer_came_while_the_clock_was_wrong_for_a_moment_is_run_a
         assert [row["company"] for row in world.hubspot.records()] == ["New"]
         assert [world.facts.value((Side.STRIPE, row["id"]), "company") for row in world.stripe.records()] == ["New"]
         assert world.reader.jobs.depth() == []
+
+
+def test_a_write_that_was_sent_by_a_wrong_clock_is_mistimed_though_it_took_effect_when_the_clock_was_right() -> None:
+    assert play_seed(267100052).violations == []

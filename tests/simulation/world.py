@@ -226,6 +226,8 @@ class World:
         if write.id not in self.pending:
             self.pending |= {write.id, write.idempotency_key}
             self.say("intent", write.side, write.kind, write.target_id, write.body)
+        if self.clock.jump_ms:
+            self.hazards.mistimed |= {((write.side, write.target_id, n), c.after) for n, c in write.changes.items()}
         if write.kind is WriteKind.CREATE:
             if self.reader.settings.get(LISTED) is None:
                 self.report("a creation before both sides were listed")
