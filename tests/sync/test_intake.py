@@ -15,11 +15,12 @@ from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged
 from wanesync.core.fields import FieldMap
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Event
+from wanesync.core.operating.tracing import NoTracing
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import Purchase
 from wanesync.ops.field_map import MapClaim, claim_field_map
-from wanesync.store.database import Tx
-from wanesync.sync.intake import BUSY_S, GATHER_S, MAX_COMMITS, MAX_SHARED_EVENTS, Intake, store_events
+from wanesync.sync.group_commit import MAX_SHARED_WEIGHT
+from wanesync.sync.intake import Intake, Post, store_events
 
 
 @dataclass
@@ -31,6 +32,9 @@ class Webhooks:
     def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:
         if headers.get("signature") == "bad":
             raise ValueError("bad signature")
+
+    def is_signed(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> bool:
+        return headers.get("signature") != "bad"
 
     def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
         return self.parsed[body]
@@ -104,87 +108,30 @@ def test_a_database_that_is_down_is_the_outcome_of_every_post(live: LiveSync, mo
 
 
 def test_a_post_larger_than_a_shared_commit_is_stored_alone(live: LiveSync) -> None:
-    many = [event(f"e{n}", str(n)) for n in range(MAX_SHARED_EVENTS + 1)]
+    many = [event(f"e{n}", str(n)) for n in range(MAX_SHARED_WEIGHT + 1)]
     assert intake(live, a=ParsedWebhook(many)).accept(HUBSPOT, b"a", {}, "/hook") == len(many)
-
-
-def test_only_soon_after_a_commit_others_are_waited_for_which_then_share_the_next(live: LiveSync) -> None:
-    names = "abcd"
-    doors = intake(live, **{name: ParsedWebhook([event(name, name)]) for name in names})
-    now_s, slept, arriving = [100.0], list[float](), ["c"]
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        # Another one comes meanwhile, in a thread of its own.
-        thread = threading.Thread(target=doors.accept, args=(HUBSPOT, arriving.pop().encode(), {}, "/hook"))
-        thread.start()
-        while len(doors._queue) < 2:
-            thread.join(0.001)
-        threads.append(thread)
-
-    threads: list[threading.Thread] = []
-    doors.sleep, doors.monotonic_s = sleep, lambda: now_s[0]
-    doors.accept(HUBSPOT, b"a", {}, "/hook")
-    assert slept == []
-    now_s[0] += BUSY_S / 2
-    commits = count_commits(doors)
-    doors.accept(HUBSPOT, b"b", {}, "/hook")
-    threads[0].join()
-    assert (slept, commits) == ([GATHER_S], [2])
-    now_s[0] += 2 * BUSY_S
-    doors.accept(HUBSPOT, b"d", {}, "/hook")
-    assert slept == [GATHER_S]
 
 
 def test_posts_of_one_commit_share_their_statements_and_an_event_counts_once(live: LiveSync) -> None:
     doors = intake(live, a=ParsedWebhook([event("a"), event("both", "2")]), b=ParsedWebhook([event("both", "2")]))
-    answers: dict[str, int] = {}
+    settled, done = list[Sequence[Post]](), threading.Event()
 
-    def accept(name: str) -> None:
-        answers[name] = doors.accept(HUBSPOT, name.encode(), {}, "/hook")
+    def settle(posts: Sequence[Post]) -> None:
+        settled.append(posts)
+        done.set()
 
-    # The turn to commit is taken, so that both wait.
-    doors._commits = MAX_COMMITS[live.store.dialect]
-    threads = [threading.Thread(target=accept, args=(name,)) for name in "ab"]
-    for number, thread in enumerate(threads, start=1):
-        thread.start()
-        while len(doors._queue) < number:
-            thread.join(0.001)
-    commits = count_commits(doors)
-    with doors._guard:
-        doors._pass_turn()
-    for thread in threads:
-        thread.join()
-    assert (answers, commits) == ({"a": 2, "b": 0}, [2])
-    assert doors._commits == MAX_COMMITS[live.store.dialect] - 1
+    posts = [post for name in (b"a", b"b") if (post := doors.prepare(HUBSPOT, name, {}, "/hook", settle))]
+    doors.store_prepared(posts)
+    assert done.wait(10)
+    assert settled == [posts]
+    assert [(post.new, post.error) for post in posts] == [(2, None), (0, None)]
 
 
-def test_the_turn_of_a_post_that_another_commit_took_passes_on(live: LiveSync) -> None:
+def test_a_post_that_is_not_signed_by_a_known_secret_or_is_traced_is_handled_in_a_thread(live: LiveSync) -> None:
     doors = intake(live, a=ParsedWebhook([event("a")]))
-    doors._commits = MAX_COMMITS[live.store.dialect]
-    thread = threading.Thread(target=doors.accept, args=(HUBSPOT, b"a", {}, "/hook"))
-    thread.start()
-    while not doors._queue:
-        thread.join(0.001)
-    # Chosen to commit next, but another commit is quicker.
-    doors._queue[0].leads = True
-    doors._commit()
-    thread.join()
-    assert not doors._queue
-    assert doors._commits == MAX_COMMITS[live.store.dialect] - 1
-
-
-def count_commits(doors: Intake) -> list[int]:
-    """Return a list that grows by the number of POSTs of each commit."""
-    commits = list[int]()
-    original = Intake._keep_together
-
-    def keep_together(self: Intake, tx: Tx, posts: Sequence[object]) -> None:
-        commits.append(len(posts))
-        original(self, tx, posts)  # type: ignore[arg-type] # POSTs
-
-    doors.__class__ = type("Counted", (Intake,), {"_keep_together": keep_together, "__slots__": ()})
-    return commits
+    assert doors.prepare(HUBSPOT, b"a", {"signature": "bad"}, "/hook", lambda _posts: None) is None
+    doors.tracing = NoTracing(is_on=True)
+    assert doors.prepare(HUBSPOT, b"a", {}, "/hook", lambda _posts: None) is None
 
 
 def test_no_events_are_nothing(live: LiveSync) -> None:

@@ -24,7 +24,7 @@ def store() -> Iterator[Store]:
                 "contact:1",
                 source_id="1",
                 target_id="",
-                idempotency_key="ours",
+                idempotency_key="wane-ours",
                 body="{}",
                 changes={},
             )
@@ -46,7 +46,7 @@ def due_in_ms(store: Store, *events: Event) -> int:
 
 
 def test_an_echo_waits_for_its_answer_and_for_others(store: Store) -> None:
-    assert ECHOES_MS <= due_in_ms(store, event("cus_1", "ours")) <= 2 * ECHOES_MS
+    assert ECHOES_MS <= due_in_ms(store, event("cus_1", "wane-ours")) <= 2 * ECHOES_MS
 
 
 @pytest.mark.parametrize("other", ["", "somebody else's"])
@@ -55,11 +55,11 @@ def test_what_another_did_does_not_wait(store: Store, other: str) -> None:
 
 
 def test_an_echo_does_not_hide_what_another_did(store: Store) -> None:
-    assert due_in_ms(store, event("cus_1", "ours"), event("cus_1", "")) == 0
+    assert due_in_ms(store, event("cus_1", "wane-ours"), event("cus_1", "")) == 0
 
 
 def test_what_another_did_later_makes_the_echo_due(store: Store) -> None:
-    assert due_in_ms(store, event("cus_1", "ours")) > 0
+    assert due_in_ms(store, event("cus_1", "wane-ours")) > 0
     assert due_in_ms(store, event("cus_1", "")) <= 0
     with store.transaction() as tx:
         assert [job.key for job in tx.jobs.claim(Side.STRIPE, [JobKind.READ], 10, "me")] == ["cus_1"]

@@ -23,13 +23,17 @@ from tests.support.web_door import (
     STRIPE,
     Door,
     Memory,
+    QuickMemory,
     change,
     serve,
     sign_hubspot,
     sign_stripe,
 )
 from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed
+from wanesync.core.model import Side
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web import body_memory
+from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import WebSettings
 
 
@@ -227,6 +231,26 @@ def test_ten_posts_are_stored_at_once() -> None:
         answers = list(pool.map(lambda n: door.post_hubspot([change(n)]).status, range(1, 9)))
     assert answers == [200] * 8
     assert len(intake.stored) == 8
+
+
+def test_small_posts_need_no_thread_each_and_a_large_one_does_not_stop_the_event_loop() -> None:
+    intake = QuickMemory()
+    with serve(WebSettings(public_url=PUBLIC_URL, threads=1), intake) as door, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: door.post_hubspot([change(n)]).json, range(8)))
+        large = door.post_hubspot([change(n) | {"propertyValue": "x" * 1_000} for n in range(20)])
+    assert answers == [{"stored": 1}] * 8
+    assert large.json == {"stored": 20}
+    assert sum(intake.commits) == 8
+
+
+def test_posts_that_are_stored_together_are_counted_each() -> None:
+    counts = WebhookCounters()
+    with serve(WebSettings(public_url=PUBLIC_URL), QuickMemory(), counts) as door, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: door.post_hubspot([change(n)]), range(4)))
+        door.ask("POST", HUBSPOT, b"[]")
+    assert counts.read_answers() == ([(("hubspot", 200), 4), (("hubspot", 401), 1)], [("hubspot", 4)])
+    assert counts.take_outcomes() == {(Side.HUBSPOT, Outcome.ACCEPTED): 4, (Side.HUBSPOT, Outcome.SIGNATURE): 1}
+    assert counts.take_times().count == 5
 
 
 def test_without_a_public_address_the_request_s_own_is_signed() -> None:

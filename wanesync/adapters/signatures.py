@@ -158,7 +158,7 @@ class RenewableSignature:
 
     def verify(self, request: SignedRequest, now_ms: int) -> None:
         """Raise ``InvalidSignature`` unless one of the secrets signed it within 5 minutes of ``now_ms``."""
-        signature = self._newest()
+        signature = self.newest()
         try:
             signature.verify(request, now_ms)
         except StaleSignature:
@@ -166,10 +166,10 @@ class RenewableSignature:
         except InvalidSignature:
             if self._renew is None or not self._look_for_another(signature):
                 raise
-            self._newest().verify(request, now_ms)
+            self.newest().verify(request, now_ms)
 
-    def _newest(self) -> Signature:
-        """Return the verifier of the secrets of the moment and those replaced lately."""
+    def newest(self) -> Signature:
+        """Return the verifier of the secrets of the moment and those replaced lately; never waits."""
         now_s, known = self._monotonic_s(), tuple(self._current())
         if known == self._known and now_s < self._expires_s:
             return self._signature
@@ -188,9 +188,19 @@ class RenewableSignature:
         if self._renew is not None and self._turn.acquire(timeout=MAX_WAIT_S):
             try:
                 now_s = self._monotonic_s()
-                if self._newest() is refused and now_s >= self._asked_s + ASK_INTERVAL_S:
+                if self.newest() is refused and now_s >= self._asked_s + ASK_INTERVAL_S:
                     self._asked_s = now_s
                     self._renew()
             finally:
                 self._turn.release()
-        return self._newest() is not refused
+        return self.newest() is not refused
+
+
+def is_signed(signature: Signature, request: SignedRequest, now_ms: int) -> bool:
+    """Return whether one of the secrets at hand signed a request within 5 minutes of ``now_ms``; never waits."""
+    known = signature.newest() if isinstance(signature, RenewableSignature) else signature
+    try:
+        known.verify(request, now_ms)
+    except InvalidSignature:
+        return False
+    return True

@@ -14,7 +14,7 @@ from typing import Protocol
 import orjson
 
 from wanesync.adapters.json_values import parse_vendor
-from wanesync.adapters.signatures import Signature, SignedRequest
+from wanesync.adapters.signatures import Signature, SignedRequest, is_signed
 from wanesync.core.errors import InvalidPayload, InvalidSignature
 from wanesync.core.model import Event, RecordRef
 from wanesync.core.ports import ParsedWebhook
@@ -57,6 +57,10 @@ class WebhookAdapter:
         """Raise ``InvalidSignature`` unless the vendor signed this POST to ``url`` within 5 minutes of ``now_ms``."""
         self.signature.verify(SignedRequest("POST", url, headers, body), now_ms)
 
+    def is_signed(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> bool:
+        """Return whether a secret that is at hand signed this POST; never waits."""
+        return is_signed(self.signature, SignedRequest("POST", url, headers, body), now_ms)
+
     def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
         """Read the body; raise ``InvalidPayload`` if it is not a webhook of this side."""
         return self.parser.parse(body, now_ms)
@@ -82,6 +86,10 @@ class VerifiedWebhooks:
     def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:  # noqa: ARG002
         """Raise ``InvalidSignature``: nothing is taken here that no handler has verified."""
         raise InvalidSignature("this process verifies no signatures: send webhooks to a handler (wanesync serve)")
+
+    def is_signed(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> bool:  # noqa: ARG002
+        """Return False, as ``verify`` raises."""
+        return False
 
     def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
         """Read the body; raise ``InvalidPayload`` if it is not a webhook of this side."""

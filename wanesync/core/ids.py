@@ -15,6 +15,9 @@ INTENT_PROPERTY = "wanesync_intent"
 CONTACT_ID_KEY = "hubspot_contact_id"
 PORTAL_ID_KEY = "hubspot_portal_id"
 
+OWN_KEY = "wane-"
+"""How all idempotency keys of this program begin."""
+
 OUR_IDS = frozenset({CUSTOMER_ID_PROPERTY, CONTACT_ID_KEY})
 """The names under which our ids are parked on a link whose record has no place for them."""
 

@@ -299,6 +299,10 @@ class WebhookPort(Protocol):
         """Check the signature of a POST to ``url``; raise ``InvalidSignature``. Keys of ``headers`` are lower case."""
         ...
 
+    def is_signed(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> bool:
+        """Return whether a secret that is at hand signed a POST; never waits for another one, as ``verify`` may."""
+        ...
+
     def parse(self, body: bytes, now_ms: int) -> ParsedWebhook:
         """Parse a body; raise ``InvalidPayload`` when it is not a webhook of this side at all."""
         ...

@@ -6,10 +6,11 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import LiteralString
 
 import psycopg
-from psycopg import errors
+from psycopg import errors, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int8Dumper
@@ -191,6 +192,15 @@ def _split_at_repeats(keys: Sequence[str], batch: Sequence[Parameters]) -> Itera
     yield batch[start:]
 
 
+@cache
+def _end(lanes: frozenset[str]) -> bytes:
+    """The end of a transaction that has new work for some lanes: one message to the server."""
+    if not lanes:
+        return b"COMMIT"
+    notify = sql.SQL("SELECT pg_notify('wanesync', {}); COMMIT").format(sql.Literal(",".join(sorted(lanes))))
+    return notify.as_bytes()
+
+
 def _configure(connection: Connection, *, pooled: bool = False) -> None:
     if pooled:
         connection.prepare_threshold = None
@@ -285,12 +295,10 @@ class PostgresDatabase(Database):
         connection = self._take()
         try:
             try:
-                connection.execute(self._begin if writing else self._begin_reading, prepare=False)
                 session = PostgresSession(connection, self.label, context, writing=writing)
+                session.execute(self._begin if writing else self._begin_reading, prepare=False)
                 yield session
-                if session.lanes_to_wake:
-                    session.row("notify", lanes=",".join(sorted(session.lanes_to_wake)))
-                connection.execute("COMMIT")
+                session.execute(_end(frozenset(session.lanes_to_wake)), prepare=False)
             except BaseException:
                 with suppress(psycopg.Error):
                     connection.rollback()

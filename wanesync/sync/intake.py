@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import accumulate
 
 import structlog
 
 from wanesync.core.change_guard import BulkSources
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
+from wanesync.core.ids import OWN_KEY
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.operating.tracing import NO_TRACING, Tracing
@@ -28,20 +27,13 @@ from wanesync.store.session import TransactionConflict
 from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.sync.bad_rows import find_fault, in_halves
 from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
+from wanesync.sync.group_commit import GroupCommit
 from wanesync.sync.restored import check_events
 
 log = structlog.get_logger()
 
 ECHOES_MS = 500
 """Echoes of our own writes are read in batches this many ms apart, so that one read covers many of them."""
-GATHER_S = 0.03
-"""How long a POST waits for others to share its commit, while commits follow one another (#group-commit)."""
-BUSY_S = 0.05
-"""A POST that comes so soon after a commit is one of many: 20 in a second (our choice)."""
-MAX_VAIN = 8
-"""Waits in a row that brought no other POST: after each, twice as many commits do not wait, 255 at most."""
-MAX_SHARED_EVENTS = 400
-"""Events in one commit of several POSTs, so that it stays short; a single POST has at most 100."""
 MAX_COMMITS = {Dialect.SQLITE: 1, Dialect.POSTGRES: 2}
 """Commits at once in one process: one file has one writer; on Postgres one flushes while the next is prepared (our
 choice)."""
@@ -51,21 +43,20 @@ def _count_nothing(_side: Side, _outcome: Outcome, _number: int) -> None:
     """Count nothing, where no web server shows the counts."""
 
 
-@dataclass(slots=True)
-class _Post:
+@dataclass(slots=True, eq=False)
+class Post:
     """One POST on its way into the store: how many of its events were new, or the error.
 
-    ``leads``: its thread is to commit what waits. ``turn`` is set when that or ``done`` changes.
+    ``settle``: called with those POSTs of one commit that have the same one, once their outcomes are there, in a thread
+    of the intake; it must not raise.
     """
 
     side: Side
     parsed: ParsedWebhook
+    settle: Callable[[Sequence[Post]], None]
+    trace: str = ""
     new: int = 0
     error: Exception | None = None
-    done: bool = False
-    leads: bool = False
-    trace: str = ""
-    turn: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -73,10 +64,7 @@ class Intake:
     """Verifies, parses and stores webhooks. Holds webhook secrets (inside ``hooks``), never an API key.
 
     ``count`` is called with numbers of elements that were dropped or cost a read. ``tracing`` begins a trace with each
-    webhook.
-
-    POSTs that arrive while commits are under way share the next one, because a commit costs a flush of the disk; soon
-    after a commit the next one waits GATHER_S for them. ``sleep`` waits some seconds; None: no commit waits.
+    webhook. ``sleep``: as of ``GroupCommit``, for a database with one writer.
     """
 
     store: Store
@@ -85,14 +73,15 @@ class Intake:
     bulk_sources: BulkSources = field(default_factory=BulkSources)
     count: Callable[[Side, Outcome, int], None] = _count_nothing
     sleep: Callable[[float], None] | None = None
-    monotonic_s: Callable[[], float] = time.monotonic
     tracing: Tracing = NO_TRACING
-    _ended_s: float = float("-inf")
-    _queue: list[_Post] = field(default_factory=list)
-    _commits: int = 0
-    _vain: int = 0
-    _skips: int = 0
-    _guard: threading.Lock = field(default_factory=threading.Lock)
+    commits: GroupCommit[Post] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make what commits; its threads begin with the first POST."""
+        dialect = self.store.dialect
+        # On Postgres commits do not keep one another or the workers waiting: none waits for more POSTs.
+        sleep = self.sleep if dialect is Dialect.SQLITE else None
+        self.commits = GroupCommit(self._commit, _count_events, MAX_COMMITS[dialect], sleep)
 
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
         """Verify, parse and store one POST; returns how many events were new.
@@ -108,57 +97,37 @@ class Intake:
 
         Raises ``InvalidPayload``, and ``DatabaseUnavailable``, for which the answer is 503.
         """
+        settled = threading.Event()
         with self.tracing.webhook(side) as trace:
-            post = _Post(side, self.hooks[side].parse(body, received_ms), trace=trace)
-            self._store(post)
-        self._count_elements(side, post.parsed)
+            post = Post(side, self.hooks[side].parse(body, received_ms), lambda _posts: settled.set(), trace)
+            self.commits.put([post])
+            settled.wait()
+            if post.error is not None:
+                raise post.error
         return post.new
 
-    def _store(self, post: _Post) -> None:
-        """Have a POST stored, by this thread or by another one. Raises its error."""
-        with self._guard:
-            self._queue.append(post)
-            if self._commits < MAX_COMMITS[self.store.dialect]:
-                self._commits += 1
-                post.leads = True
-        while self._wait_turn(post):
-            self._gather()
-            self._commit()
-            with self._guard:
-                self._ended_s = self.monotonic_s()
-                self._pass_turn()
-        if post.error is not None:
-            raise post.error
+    def prepare(
+        self,
+        side: Side,
+        body: bytes,
+        headers: Mapping[str, str],
+        url: str,
+        settle: Callable[[Sequence[Post]], None],
+    ) -> Post | None:
+        """Verify and parse one POST without a wait, to be stored by ``store_prepared``; None: it is for ``accept``.
 
-    def _wait_turn(self, post: _Post) -> bool:
-        """Wait until this POST is stored (False), or until its thread is to commit what waits."""
-        while True:
-            with self._guard:
-                if post.leads or post.done:
-                    post.leads = False
-                    return not post.done
-                post.turn.clear()
-            post.turn.wait()
+        That is a POST which no secret at hand has signed, because others may have to be read, and one that is traced.
+        Raises ``InvalidPayload``.
+        """
+        now_ms = self.store.now_ms()
+        hook = self.hooks[side]
+        if self.tracing.is_on or not hook.is_signed(body, headers, url, now_ms):
+            return None
+        return Post(side, hook.parse(body, now_ms), settle)
 
-    def _pass_turn(self) -> None:
-        """Let the thread of the POST that has waited longest commit next; under the guard."""
-        if self._queue:
-            self._queue[0].leads = True
-            self._queue[0].turn.set()
-        else:
-            self._commits -= 1
-
-    def _gather(self) -> None:
-        """Wait for other POSTs where more of them are likely than this one: not where one comes after the other."""
-        is_busy = self.monotonic_s() - self._ended_s < BUSY_S
-        if self.sleep is None or not is_busy or len(self._queue) > 1:
-            return
-        if self._skips:
-            self._skips -= 1
-            return
-        self.sleep(GATHER_S)
-        self._vain = 0 if len(self._queue) > 1 else min(self._vain + 1, MAX_VAIN)
-        self._skips = (1 << self._vain) - 1
+    def store_prepared(self, posts: Sequence[Post]) -> None:
+        """Have POSTs stored; returns at once, and ``settle`` of each is called later."""
+        self.commits.put(posts)
 
     def _count_elements(self, side: Side, parsed: ParsedWebhook) -> None:
         """Count what was dropped, and the events whose object is of no use: each costs a read."""
@@ -174,19 +143,8 @@ class Intake:
         store_set_aside(tx, side, parsed.set_aside, parsed.named)
         return len(new)
 
-    def _commit(self) -> None:
-        """Store waiting POSTs in one transaction; each succeeds or fails by itself."""
-        with self._guard:
-            sizes = accumulate(len(post.parsed.events) for post in self._queue)
-            count = max(1, sum(size <= MAX_SHARED_EVENTS for size in sizes))
-            posts, self._queue = self._queue[:count], self._queue[count:]
-            for post in posts:
-                if post.leads:
-                    # Its thread was to commit next and is not there yet.
-                    post.leads = False
-                    self._pass_turn()
-        if not posts:
-            return
+    def _commit(self, posts: Sequence[Post]) -> None:
+        """Store POSTs in one transaction; each succeeds or fails by itself."""
         try:
             commit(self.store, self.failpoint, "intake", lambda tx: self._keep_together(tx, posts))
         except Exception as error:  # noqa: BLE001 - it is the outcome of every POST of this commit
@@ -195,11 +153,15 @@ class Intake:
                 post.error = error
                 if alone:
                     self._commit_alone(post)
+        settled: dict[Callable[[Sequence[Post]], None], list[Post]] = defaultdict(list)
         for post in posts:
-            post.done = True
-            post.turn.set()
+            settled[post.settle].append(post)
+            if post.error is None:
+                self._count_elements(post.side, post.parsed)
+        for settle, ended in settled.items():
+            settle(ended)
 
-    def _commit_alone(self, post: _Post) -> None:
+    def _commit_alone(self, post: Post) -> None:
         """Store one POST of those whose common transaction failed."""
         try:
             post.error = None
@@ -207,7 +169,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - it is the outcome of this POST
             post.error = error
 
-    def _keep_together(self, tx: Tx, posts: Sequence[_Post]) -> None:
+    def _keep_together(self, tx: Tx, posts: Sequence[Post]) -> None:
         """Store POSTs as if they were one: what a statement costs is paid once for all of them."""
         # Events parsed with another field map are not stored: the sender repeats them to a process with this one.
         tx.settings.check_field_map()
@@ -221,7 +183,7 @@ class Intake:
             post.new = len(own)
             store_trace(tx, post.parsed, post.trace)
 
-    def _keep_alone(self, tx: Tx, post: _Post) -> None:
+    def _keep_alone(self, tx: Tx, post: Post) -> None:
         tx.settings.check_field_map()
         try:
             with tx.savepoint():
@@ -232,7 +194,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - one element that cannot be stored must not stop the others
             self._keep_elements(tx, post, error)
 
-    def _keep_elements(self, tx: Tx, post: _Post, error: Exception) -> None:
+    def _keep_elements(self, tx: Tx, post: Post, error: Exception) -> None:
         """Store what can be stored of a POST, and set the other elements aside."""
         try:
             with tx.savepoint():
@@ -243,6 +205,10 @@ class Intake:
         except Exception:  # noqa: BLE001 - one POST that cannot be stored must not stop the others
             log.error("POST not stored", side=post.side, error=type(error).__name__)
             post.error = error
+
+
+def _count_events(post: Post) -> int:
+    return len(post.parsed.events)
 
 
 def _is_down(error: Exception) -> bool:
@@ -302,7 +268,8 @@ def store_events(tx: Tx, events: Sequence[Event], bulk_sources: BulkSources | No
     # Until they are read, a merged contact may not be written to: HubSpot would write to the survivor.
     merged = {i for event in fresh if event.kind == "merged" for i in (event.record_id, *event.merged_ids)}
     tx.records.mark_stale(Side.HUBSPOT, sorted(merged))
-    ours = tx.pending_writes.known_keys(Side.STRIPE, {event.request_key for event in fresh if event.request_key})
+    own = {event.request_key for event in fresh if event.request_key.startswith(OWN_KEY)}
+    ours = tx.pending_writes.known_keys(Side.STRIPE, own)
     check_events(tx, fresh, ours)
     queued: dict[tuple[Side, str], Priority] = {}
     news: set[tuple[Side, str]] = set()

@@ -20,33 +20,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wanesync.core.model import Side
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
-from wanesync.web.webhooks import WebhookRoutes
+from wanesync.web.webhooks import SECURITY_HEADERS, Answer, WebhookRoutes, send_answer
 
 HUBSPOT_PATH = "/webhooks/hubspot"
 STRIPE_PATH = "/webhooks/stripe"
 PATHS = {Side.HUBSPOT: HUBSPOT_PATH, Side.STRIPE: STRIPE_PATH}
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
-def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters | None = None) -> Starlette:
+def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters | None = None) -> ASGIApp:
     """Build the application in front of an intake. No content of a request causes a traceback or a 500.
 
     ``counts``: where answers are counted, if that is read elsewhere, too.
     """
     counts = counts or WebhookCounters()
-    hooks = WebhookRoutes(intake, settings, counts)
-    health = Health(settings, counts, shows_details=settings.shows_metrics)
-    return _build(
-        [
-            *(Route(PATHS[side], hooks.handler(side), methods=["POST"]) for side in settings.sides),
-            *health.routes(),
-        ]
-    )
+    webhooks = WebhookRoutes(intake, settings, counts)
+    others = _build(Health(settings, counts, shows_details=settings.shows_metrics).routes())
+    sides = {PATHS[side]: side for side in settings.sides}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        side = sides.get(scope["path"]) if scope["type"] == "http" else None
+        if side is None:
+            await others(scope, receive, send)
+        elif scope["method"] == "POST":
+            await webhooks.serve(side, scope, receive, send)
+        else:
+            await send_answer(send, Answer(405, {"error": "method not allowed"}, {"Allow": "POST"}))
+
+    return app
 
 
 def build_metrics_app(settings: WebSettings, counts: WebhookCounters) -> Starlette:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 
 from wanesync.core.model import Side
 from wanesync.core.operating.figures import NO_TIMES, Amount, Figure, time_amount
@@ -30,15 +31,21 @@ class WebhookCounters:
 
     def count(self, side: Side, status: int, outcome: Outcome, stored: int, took_ms: float = 0.0) -> None:
         """Count one answer, its outcome, the events it stored and how long it took."""
+        self.count_all(side, status, outcome, stored, [took_ms])
+
+    def count_all(self, side: Side, status: int, outcome: Outcome, stored: int, times_ms: Sequence[float]) -> None:
+        """Count answers of one status and outcome, the events they stored together and how long each took."""
+        number = len(times_ms)
         with self._guard:
-            self._answers[side, status] += 1
+            self._answers[side, status] += number
             self._stored[side] += stored
-        self.count_elements(side, outcome, 1)
-        if self._figures is None:
-            with self._guard:
-                self._times += time_amount(took_ms)
-            return
-        self._figures.observe(Figure.WEBHOOK_ANSWER, side, ms=took_ms)
+            self._outcomes[side, outcome] += number
+            if self._figures is None:
+                for took_ms in times_ms:
+                    self._times += time_amount(took_ms)
+                return
+        self._figures.add(Figure.WEBHOOKS, side, outcome, number=number)
+        self._figures.observe_all(Figure.WEBHOOK_ANSWER, side, times_ms=times_ms)
         if stored:
             self._figures.add(Figure.EVENTS_STORED, side, number=stored)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from wanesync.core.model import Side
 from wanesync.web.door_test import Verdict
@@ -12,6 +12,7 @@ from wanesync.web.proxies import NO_PROXIES, TrustedProxies
 
 if TYPE_CHECKING:
     from wanesync.core.operating.figures import Amount, Figure
+    from wanesync.sync.intake import Post
     from wanesync.web.certificate import ServerCertificate
 
 MAX_CONNECTIONS = 4_096
@@ -26,6 +27,21 @@ class IntakePort(Protocol):
 
         Raises ``InvalidSignature`` and ``InvalidPayload`` for mistakes of the sender; any other error is ours.
         """
+        ...
+
+
+@runtime_checkable
+class QuickIntakePort(Protocol):
+    """An intake that also takes POSTs without a thread for each of them."""
+
+    def prepare(
+        self, side: Side, body: bytes, headers: Mapping[str, str], url: str, settle: Callable[[Sequence[Post]], None]
+    ) -> Post | None:
+        """Verify and parse one POST without a wait; None: it is for ``accept``. Raises ``InvalidPayload``."""
+        ...
+
+    def store_prepared(self, posts: Sequence[Post]) -> None:
+        """Have POSTs stored; returns at once. ``settle`` is called later, in any thread, with those of one commit."""
         ...
 
 

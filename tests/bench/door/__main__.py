@@ -39,18 +39,22 @@ class Door:
     name: str
     address: str
     pid: int
+    database_pid: int
     per_s: dict[int, list[float]] = field(default_factory=dict)
     p99_ms: dict[int, list[float]] = field(default_factory=dict)
     cpu_ms: dict[int, list[float]] = field(default_factory=dict)
+    database_cpu_ms: dict[int, list[float]] = field(default_factory=dict)
 
     def run(self, connections: int, posts: int, first: int) -> None:
         """Send a number of webhooks and keep the figures."""
-        before_s = _read_cpu_s(self.pid)
+        before_s, database_before_s = _read_cpu_s(self.pid), _read_cpu_s(self.database_pid)
         figures = _send(self.address, connections, posts, first)
         self.per_s.setdefault(connections, []).append(figures["per_s"])
         self.p99_ms.setdefault(connections, []).append(figures["p99_ms"])
         cpu_ms = (_read_cpu_s(self.pid) - before_s) * 1000 / posts
         self.cpu_ms.setdefault(connections, []).append(round(cpu_ms, 3))
+        cpu_ms = (_read_cpu_s(self.database_pid) - database_before_s) * 1000 / posts
+        self.database_cpu_ms.setdefault(connections, []).append(round(cpu_ms, 3))
 
 
 def _send(address: str, connections: int, posts: int, first: int) -> dict[str, float]:
@@ -65,12 +69,19 @@ def _send(address: str, connections: int, posts: int, first: int) -> dict[str, f
 
 
 def _read_cpu_s(pid: int) -> float:
-    """CPU time of a process and of its children that still run (proc(5))."""
+    """CPU time of a process and of its children, those that have ended included (proc(5))."""
     ticks = 0
     for task in [pid, *_children(pid)]:
         fields = Path(f"/proc/{task}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _database_pid(environment: Environment) -> int:
+    """The process whose children serve the connections of the temporary Postgres; this one for a file."""
+    if environment.cluster is None:
+        return os.getpid()
+    return int((environment.cluster.folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0])
 
 
 def _children(pid: int) -> list[int]:
@@ -83,7 +94,12 @@ def _children(pid: int) -> list[int]:
 @contextmanager
 def _serve(environment: Environment, processes: int) -> Iterator[Door]:
     with environment.serving(processes) as (program, address):
-        yield Door(f"wanesync serve, {processes} process(es)", f"{address}/webhooks/stripe", program.pid)
+        yield Door(
+            f"wanesync serve, {processes} process(es)",
+            f"{address}/webhooks/stripe",
+            program.pid,
+            _database_pid(environment),
+        )
 
 
 @contextmanager
@@ -103,7 +119,7 @@ def _run_peer(environment: Environment, modules: Path, specification: Path | Non
             port = process.stdout.readline().strip()
             if not port:
                 raise SystemExit("the peer did not start: see its message above")
-            yield Door("sync-engine", f"http://127.0.0.1:{port}/", process.pid)
+            yield Door("sync-engine", f"http://127.0.0.1:{port}/", process.pid, _database_pid(environment))
         finally:
             process.kill()
 
@@ -133,6 +149,7 @@ def show(doors: Sequence[Door], connections: Sequence[int]) -> list[dict[str, ob
                     "per_s_from_to": [min(one.per_s[number]), max(one.per_s[number])],
                     "p99_ms": statistics.median(one.p99_ms[number]),
                     "cpu_ms_per_post": statistics.median(one.cpu_ms[number]),
+                    "database_cpu_ms_per_post": statistics.median(one.database_cpu_ms[number]),
                     "times_the_peer": round(statistics.median(ratios), 2),
                     "times_the_peer_from_to": [round(min(ratios), 2), round(max(ratios), 2)],
                 }

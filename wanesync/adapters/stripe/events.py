@@ -24,7 +24,7 @@ from wanesync.adapters.webhooks import (
 )
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import FieldMap
-from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
+from wanesync.core.ids import CONTACT_ID_KEY, OWN_KEY, PORTAL_ID_KEY
 from wanesync.core.model import MAX_FREE_KEYS, Event, Record, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.purchases import ACCOUNT_PREFIX, Purchase
@@ -52,10 +52,6 @@ class StripeAccount:
     livemode: bool
     portal: str
     id: str = ""
-
-
-OWN_KEY = "wane-"
-"""How all idempotency keys of this program begin."""
 
 
 class StripeEvents:

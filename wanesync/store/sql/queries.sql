@@ -7,9 +7,6 @@
 -- name: database_time
 SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT);
 
--- name: notify
-SELECT pg_notify('wanesync', :lanes);
-
 -- settings
 
 -- name: get_setting
