@@ -243,6 +243,17 @@ def test_small_posts_need_no_thread_each_and_a_large_one_does_not_stop_the_event
     assert sum(intake.commits) == 8
 
 
+def test_posts_that_cannot_be_handed_over_are_to_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_given: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with serve(WebSettings(public_url=PUBLIC_URL), QuickMemory()) as door:
+        with monkeypatch.context() as patch:
+            patch.setattr(QuickMemory, "store_prepared", fail)
+            assert door.post_hubspot([change()]).status == 503
+        assert door.post_hubspot([change()]).status == 200
+
+
 def test_posts_that_are_stored_together_are_counted_each() -> None:
     counts = WebhookCounters()
     with serve(WebSettings(public_url=PUBLIC_URL), QuickMemory(), counts) as door, ThreadPoolExecutor(4) as pool:

@@ -49,14 +49,13 @@ class GroupCommit(Generic[_T]):
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def put(self, items: Sequence[_T]) -> None:
-        """Have items committed; returns at once."""
+        """Have items committed; returns at once. Raises ``RuntimeError`` where no thread can be started."""
         with self._changed:
-            self._queue += items
-            if self._idle:
-                self._changed.notify()
-            elif self._running < self.threads:
-                self._running += 1
+            if not self._idle and self._running < self.threads:
                 threading.Thread(target=self._run, name="intake", daemon=True).start()
+                self._running += 1
+            self._queue += items
+            self._changed.notify()
 
     def count_waiting(self) -> int:
         """Return how many items wait for a commit."""

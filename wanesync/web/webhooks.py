@@ -173,7 +173,7 @@ class WebhookRoutes:
             if verdict is not None:
                 raise DoorTestArrived(verdict)
         elif self._quick is not None and len(body) <= MAX_QUICK_BYTES:
-            turn = self._turn or self._begin_turn(self._quick)
+            turn = self._find_turn(self._quick)
             post = self._quick.prepare(side, body, headers, url, turn.settle)
             if post is not None:
                 await turn.wait_for(post, began_s)
@@ -182,15 +182,19 @@ class WebhookRoutes:
         stored = await to_thread.run_sync(work, limiter=self._limiter)
         return Answer(200, {"stored": stored}, stored=stored)
 
-    def _begin_turn(self, intake: QuickIntakePort) -> _Turn:
-        """Begin to gather the POSTs of this turn of the event loop; all that is ready now is run before its end."""
+    def _find_turn(self, intake: QuickIntakePort) -> _Turn:
+        """Return what gathers the POSTs of this turn of the event loop."""
         loop = asyncio.get_running_loop()
+        # A serverless runtime may run each request in a loop of its own.
+        if self._turn is not None and self._turn.loop is loop:
+            return self._turn
         self._turn = turn = _Turn(loop, self._counts)
 
         def hand_over() -> None:
             self._turn = None
-            intake.store_prepared(turn.posts)
+            turn.hand_over(intake)
 
+        # It runs after all that is ready now.
         loop.call_soon(hand_over)
         return turn
 
@@ -219,22 +223,33 @@ class _Turn:
     """The POSTs that became ready in one turn of the event loop: they go to the intake together."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, counts: WebhookCounters) -> None:
-        self.posts: list[Post] = []
-        self._loop, self._counts = loop, counts
+        self.loop, self._counts = loop, counts
+        self._posts: list[Post] = []
         self._waiting: dict[Post, tuple[asyncio.Future[None], float]] = {}
 
     async def wait_for(self, post: Post, began_s: float) -> None:
         """Wait until a POST is stored, and raise its error if it is not. It is counted if it is."""
-        stored = self._loop.create_future()
+        stored = self.loop.create_future()
         self._waiting[post] = (stored, began_s)
-        self.posts.append(post)
+        self._posts.append(post)
         await stored
+
+    def hand_over(self, intake: QuickIntakePort) -> None:
+        """Have the POSTs stored."""
+        if not self._posts:
+            return
+        try:
+            intake.store_prepared(self._posts)
+        except Exception as error:  # noqa: BLE001 - it is the outcome of every POST of this turn
+            for post in self._posts:
+                post.error = error
+            self._finish(self._posts)
 
     def settle(self, posts: Sequence[Post]) -> None:
         """Let the requests of some POSTs go on; in any thread."""
         # The loop is closed when the server has stopped without waiting for them.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._finish, posts)
+            self.loop.call_soon_threadsafe(self._finish, posts)
 
     def _finish(self, posts: Sequence[Post]) -> None:
         now_s = time.monotonic()
