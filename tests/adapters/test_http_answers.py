@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from http.client import RemoteDisconnected
 
 import pytest
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError, SSLError
 
-from wanesync.adapters.http_answers import check_content_type, name_network_error, read_clock_ms, read_retry_after_ms
+from wanesync.adapters.http_answers import (
+    check_content_type,
+    name_network_error,
+    read_clock_ms,
+    read_retry_after_ms,
+    was_unsent,
+)
 
 NOW = "Mon, 23 Nov 2026 10:00:00 GMT"
 
@@ -57,3 +64,17 @@ def test_a_certificate_of_another_time_names_the_clock(verify_code: int) -> None
 )
 def test_an_answer_shows_the_clock_of_its_server(headers: dict[str, str], clock_ms: int) -> None:
     assert read_clock_ms(headers) == clock_ms
+
+
+def test_only_an_explicit_cause_shows_that_a_request_was_not_sent() -> None:
+    """The error that happens to be handled meanwhile is of another request: a sent one would be sent again."""
+    refused = ConnectionRefusedError()
+    lost = ProtocolError("Connection aborted.", RemoteDisconnected("closed"))
+    # As it is where it was raised while the other one was handled.
+    lost.__context__ = refused
+    assert not was_unsent(lost)
+    assert was_unsent(MaxRetryError(None, "/", refused))  # type: ignore[arg-type] # no pool is looked at
+    assert was_unsent(ProtocolError("Connection aborted.", refused))
+    chained = OSError()
+    chained.__cause__ = refused
+    assert was_unsent(chained)

@@ -259,7 +259,10 @@ def was_unsent(error: BaseException) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error, its causes, and the errors that urllib3 wraps without chaining."""
+    """Yield the error, its causes, and the errors that urllib3 wraps without chaining.
+
+    Not the error that was being handled when it was raised (``__context__``): that may be of an earlier request.
+    """
     waiting: list[object] = [error]
     known: set[int] = set()
     while waiting:
@@ -268,4 +271,4 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
             continue
         known.add(id(link))
         yield link
-        waiting += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
+        waiting += [link.__cause__, getattr(link, "reason", None), *link.args]
