@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wanesync.core.errors import ConfigError, GuardError, NotFound
+from wanesync.core.operating.times import format_time
 from wanesync.folder_lock import lock_folder
-from wanesync.store.database import Store, Tx
+from wanesync.store.database import KEYS_LEASE_S, Store, Tx
 from wanesync.store.encryption import make_key
 from wanesync.store.key_source import create_key_file, parse_keys, read_entries, replace_key_file
 from wanesync.store.queries import Value
 from wanesync.store.session import PrivilegeDenied
+from wanesync.store.tables.processes import SilentProcess
 from wanesync.store.tables.sealed_rows import SEALED_TABLES, RowKey, SealedTable, reseal
 
 Progress = Callable[[str, int, int | None], None]
@@ -27,10 +29,15 @@ Wait = Callable[[float], object]
 """Waits some seconds."""
 SCAN_ROWS = 2_000
 """Rows whose key ids are read at once (our choice): some milliseconds."""
-FIRST_ROWS, MIN_ROWS, MAX_ROWS = 25, 10, 250
+FIRST_ROWS, MIN_ROWS, MAX_ROWS = 25, 5, 250
 """Rows of the first transaction of a rewrap, and the least and the most of a later one (our choices)."""
-TARGET_S = 0.02
-"""How long a transaction of a rewrap is to last, so that its slowest stays below 100 ms (our choice)."""
+TARGET_S = 0.01
+"""How long a transaction of a rewrap may replace rows (our choice).
+
+With the commit, and on a machine where the process waits for a core, its slowest stays below 100 ms.
+"""
+SLICE_ROWS = 5
+"""Rows that are replaced between two looks at the time (our choice): below 1 ms, so the looks bound a transaction."""
 MAX_PASSES = 5
 """Walks over a table, for rows that another transaction held or stored meanwhile (our choice)."""
 POLL_S = 0.25
@@ -41,7 +48,8 @@ POLL_S = 0.25
 class KeyState:
     """One key: whether it is configured, how many processes have it and encrypt with it, and its rows by table.
 
-    ``is_next``: it stands before the key that encrypts, and takes its place once every process has it.
+    ``is_next``: it stands before the key that encrypts, and takes its place once every process has it. ``silent``: how
+    many processes encrypted with it when they reported last, and neither report nor said that they ended.
     """
 
     id: str
@@ -50,6 +58,7 @@ class KeyState:
     is_next: bool
     known_to: int
     encrypting: int
+    silent: int
     rows: Mapping[str, int]
 
 
@@ -57,12 +66,14 @@ class KeyState:
 class KeysReport:
     """All keys, the configured ones first. ``processes``: how many run and report their keys.
 
-    ``unseen``: tables that the login of this process may not read, so that a key may be used there.
+    ``unseen``: tables that the login of this process may not read, so that a key may be used there. ``silent``:
+    processes that do not report any more: they were killed, or are stopped and may come back.
     """
 
     keys: list[KeyState]
     processes: int
     unseen: tuple[str, ...] = ()
+    silent: Sequence[SilentProcess] = ()
 
     def find(self, key_id: str) -> KeyState | None:
         """The state of a key; None if it is neither configured nor in a row."""
@@ -75,7 +86,7 @@ class KeysReport:
 
 
 def _is_unused(key: KeyState) -> bool:
-    is_used = key.encrypts or key.is_next or key.encrypting or any(key.rows.values())
+    is_used = key.encrypts or key.is_next or key.encrypting or key.silent or any(key.rows.values())
     return key.configured and not is_used
 
 
@@ -99,18 +110,26 @@ def read_report(store: Store, wait: Wait, progress: Progress = _ignore) -> KeysR
     index_key = store.index_key_id()
     rows.setdefault(index_key, {})["settings"] = 1
     reports = _read_reports(store)
-    keys = [_describe_key(store, key_id, rows[key_id], reports) for key_id in rows]
-    return KeysReport(keys, len(reports), tuple(unseen))
+    silent = store.read(lambda tx: tx.processes.silent())
+    keys = [_describe_key(store, key_id, rows[key_id], reports, silent) for key_id in rows]
+    return KeysReport(keys, len(reports), tuple(unseen), silent)
 
 
-def _describe_key(store: Store, key_id: str, rows: Mapping[str, int], reports: list[list[str]]) -> KeyState:
+def _encrypts_with(process: SilentProcess, key_id: str) -> bool:
+    return process.keys.startswith(f"{key_id}/")
+
+
+def _describe_key(
+    store: Store, key_id: str, rows: Mapping[str, int], reports: list[list[str]], silent: Sequence[SilentProcess]
+) -> KeyState:
     encryption = store.encryption
     configured = key_id in encryption.key_ids
     name = encryption.name_of(key_id) if configured else ""
     known, encrypting = sum(name in one for one in reports), sum(one[0] == name for one in reports)
     earlier = encryption.key_ids[: encryption.key_ids.index(encryption.sealing)]
     encrypts, is_next = key_id == encryption.sealing, key_id in earlier
-    return KeyState(key_id, configured, encrypts, is_next, known, encrypting, rows)
+    of_silent = sum(_encrypts_with(process, key_id) for process in silent)
+    return KeyState(key_id, configured, encrypts, is_next, known, encrypting, of_silent, rows)
 
 
 def count_keys(store: Store, table: SealedTable, wait: Wait, progress: Progress = _ignore) -> Counter[str]:
@@ -193,8 +212,30 @@ def _make_entry(taken: Mapping[str, bytes]) -> str:
     return entry
 
 
-def remove_key(path: Path | None, key_id: str, report: KeysReport) -> None:
-    """Take a key out of a key file, if there is one. Raises ``GuardError`` while it is used, ``NotFound``."""
+def remove_key(store: Store, path: Path | None, key_id: str, wait: Wait, *, ended: bool = False) -> None:
+    """Take a key out of a key file, if there is one, which takes KEYS_LEASE_S and a little.
+
+    ``ended``: processes that do not report any more did end. Raises ``GuardError`` while the key is used, ``NotFound``,
+    ``DatabaseUnavailable``.
+    """
+    silent = _check_removal(read_report(store, wait), key_id, ended=ended)
+    # A command without heartbeats may still encrypt with it, by a look at the heartbeats of before.
+    wait(KEYS_LEASE_S)
+    store.await_others(wait)
+    _check_removal(read_report(store, wait), key_id, ended=ended)
+    store.run(lambda tx: _remove_processes(tx, silent))
+    if path is not None:
+        with lock_folder(path.parent):
+            replace_key_file(path, [entry for entry in read_entries(path) if not entry.startswith(f"{key_id}:")])
+
+
+def _remove_processes(tx: Tx, silent: Sequence[SilentProcess]) -> None:
+    for process in silent:
+        tx.processes.remove(process.name)
+
+
+def _check_removal(report: KeysReport, key_id: str, *, ended: bool) -> list[SilentProcess]:
+    """Return the silent processes that encrypted with a key. Raises ``GuardError`` while it is used, ``NotFound``."""
     key = report.find(key_id)
     if key is None or not key.configured:
         raise NotFound(f"there is no key {key_id}: wanesync keys status lists them")
@@ -206,9 +247,13 @@ def remove_key(path: Path | None, key_id: str, report: KeysReport) -> None:
     if left:
         rows = ", ".join(f"{count:,} in {table}" for table, count in left.items())
         raise GuardError(f"key {key_id} is still needed ({rows}): run wanesync keys rewrap first")
-    if path is not None:
-        with lock_folder(path.parent):
-            replace_key_file(path, [entry for entry in read_entries(path) if not entry.startswith(f"{key_id}:")])
+    silent = [process for process in report.silent if _encrypts_with(process, key_id)]
+    if silent and not ended:
+        shown = ", ".join(f"{process.name} (last at {format_time(process.heartbeat_ms)})" for process in silent[:3])
+        text = f"{len(silent)} processes that encrypted with key {key_id} do not report any more, and did not say that"
+        advice = "end those that are stopped or on a machine that is suspended; if all are gone: keys remove --ended"
+        raise GuardError(f"{text} they ended, such as {shown}: {advice}")
+    return silent
 
 
 # -- rewrap
@@ -238,6 +283,7 @@ class Rewrap:
     store: Store
     wait: Wait
     progress: Progress = _ignore
+    monotonic_s: Callable[[], float] = time.monotonic
     done: Rewrapped = field(default_factory=Rewrapped)
     _size: int = FIRST_ROWS
 
@@ -278,27 +324,36 @@ class Rewrap:
             rows = tx.sealed_rows.read(table, keys)
         made = reseal(self.store.encryption, table, rows)
         damaged += made.damaged
-        if not made.swaps:
-            return 0
-        swapped, held_s = self._swap(table, made.swaps)
-        self.done.rows[table.name] += swapped
-        self.done.slowest_ms = max(self.done.slowest_ms, held_s * 1000)
-        # Half as many where it was slow, by a quarter more where it was quick.
-        grown = self._size // 2 if held_s > TARGET_S else self._size * 5 // 4
-        self._size = min(max(grown, MIN_ROWS), MAX_ROWS)
-        self.progress(table.name, self.done.rows[table.name], None)
-        self.wait(held_s)
-        return len(made.swaps) - swapped
+        swaps, left = made.swaps, 0
+        while swaps:
+            tried, swapped, held_s = self._swap(table, swaps)
+            swaps, left = swaps[tried:], left + tried - swapped
+            self.done.rows[table.name] += swapped
+            self.done.slowest_ms = max(self.done.slowest_ms, held_s * 1000)
+            # Half as many where it was slow, by a quarter more where it was quick.
+            grown = self._size // 2 if held_s > TARGET_S else self._size * 5 // 4
+            self._size = min(max(grown, MIN_ROWS), MAX_ROWS)
+            self.progress(table.name, self.done.rows[table.name], None)
+            self.wait(held_s)
+        return left
 
-    def _swap(self, table: SealedTable, swaps: Sequence[dict[str, Value]]) -> tuple[int, float]:
-        """Replace rows in one transaction: how many were, and for how long it held its locks, in seconds."""
+    def _swap(self, table: SealedTable, swaps: Sequence[dict[str, Value]]) -> tuple[int, int, float]:
+        """Replace rows in one transaction, the first ones if it takes too long.
+
+        Returns how many it came to, how many of them it replaced, and for how many seconds it held its locks.
+        """
         began_s = 0.0
 
-        def swap(tx: Tx) -> int:
+        def swap(tx: Tx) -> tuple[int, int]:
             nonlocal began_s
             # Not before: until here it may have waited for SQLite's lock.
-            began_s = time.monotonic()
-            return tx.sealed_rows.swap(table, swaps)
+            began_s = self.monotonic_s()
+            tried = swapped = 0
+            while tried < len(swaps) and self.monotonic_s() - began_s < TARGET_S:
+                part = swaps[tried : tried + SLICE_ROWS]
+                swapped += tx.sealed_rows.swap(table, part)
+                tried += len(part)
+            return tried, swapped
 
-        swapped = self.store.run(swap)
-        return swapped, time.monotonic() - began_s
+        tried, swapped = self.store.run(swap)
+        return tried, swapped, self.monotonic_s() - began_s

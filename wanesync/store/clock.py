@@ -18,6 +18,11 @@ def monotonic_clock_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+def elapsed_s() -> float:
+    """Seconds that go on while this process is stopped and while the machine is suspended (CLOCK_BOOTTIME of Linux)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Clock(Protocol):
     """Time and waiting, as a worker needs them; the simulator passes its own."""
 

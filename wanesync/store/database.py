@@ -6,7 +6,6 @@ import base64
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Generic, TypeVar
@@ -14,7 +13,7 @@ from typing import Generic, TypeVar
 from wanesync.core.errors import ConfigError
 from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.core.jobs import JobReport
-from wanesync.store.clock import DatabaseClock
+from wanesync.store.clock import DatabaseClock, elapsed_s
 from wanesync.store.encryption import Encryption, load_keyring
 from wanesync.store.figure_counts import FigureCounts
 from wanesync.store.key_source import KeySource
@@ -63,8 +62,10 @@ POSTGRES_MISSING = "database: postgresql:// needs psycopg, which is not installe
 
 _T = TypeVar("_T")
 _TableT = TypeVar("_TableT", bound=Table)
-KEYS_CHECK_S = 5.0
-"""A store without heartbeats looks so often which key is to encrypt, before a transaction (our choice)."""
+KEYS_CHECK_S = 1.0
+"""Which key is to encrypt is looked up so often, before a transaction (our choice)."""
+KEYS_LEASE_S = 3.0
+"""What was encrypted is committed for so long after that look; later, only after another one (our choice)."""
 _MAX_ATTEMPTS = 3  # of one transaction; a conflict that lasts longer is reported (docs/correctness.md#bad-rows)
 
 
@@ -167,7 +168,9 @@ class Store:
         self._patience_of_thread = threading.local()
         self._patience: Patience | None = None
         self._generations = EVERY_FIELD
-        self._keys_checked_s = 0.0
+        self._keys_checked_s = float("-inf")
+        self.elapsed_s: Callable[[], float] = elapsed_s
+        """Seconds that go on while this process is stopped."""
         self.report: Callable[[Sequence[JobReport]], None] = _report_nothing
         """Called with how jobs ended, after each commit that ended some; it must not raise."""
         self.clock = clock
@@ -207,12 +210,13 @@ class Store:
 
         Raises DatabaseUnavailable.
         """
-        self._keys_checked_s = time.monotonic()
-        encryption = self.encryption
+        checked_s, encryption = self.elapsed_s(), self.encryption
         encryption.refresh()
-        if encryption.sealing != encryption.newest:
+        if encryption.has_source or encryption.sealing != encryption.newest:
             with self._database.session(self._context, writing=False) as session:
                 encryption.agree(Processes(session).key_reports())
+        # Only now: until then no other thread may encrypt by an older look.
+        self._keys_checked_s = checked_s
 
     def check_keys(self) -> None:
         """Raises ConfigError if another process encrypts with a key that this one has not."""
@@ -225,16 +229,35 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
         """Reads and writes; committed on normal exit, rolled back on an exception. Raises DatabaseUnavailable."""
-        if time.monotonic() - self._keys_checked_s > KEYS_CHECK_S:
+        if self.elapsed_s() - self._keys_checked_s > KEYS_CHECK_S:
             self.refresh_keys()
+        checked_s, sealing = self._keys_checked_s, self.encryption.sealing
         with self._database.session(self._context, writing=True) as session:
             yield Tx(session)
             session.flush()
+            if self.elapsed_s() - checked_s > KEYS_LEASE_S:
+                self._check_sealing(session, sealing)
         if session.lanes_to_wake:
             self._database.notifier.notify(session.lanes_to_wake)
         if session.job_reports:
             self.figures.count_endings(session.job_reports)
             self.report(session.job_reports)
+
+    def _check_sealing(self, session: Session, sealing: str) -> None:
+        """Raises TransactionTooLong where another key is to encrypt than when a long transaction began.
+
+        This process may have been stopped meanwhile, and the key removed (docs/security.md#rotation-of-the-keys).
+        """
+        encryption = self.encryption
+        encryption.refresh()
+        encryption.agree(Processes(session).key_reports())
+        if encryption.sealing != sealing:
+            raise TransactionTooLong("the encryption key was changed while a transaction took too long; try again")
+        encryption.check()
+
+    def await_others(self, wait: Callable[[float], object]) -> None:
+        """Waits until every transaction that writes now has ended. Raises DatabaseUnavailable: one does not end."""
+        self._patiently(lambda: self._database.await_others(wait))
 
     @contextmanager
     def reading(self) -> Iterator[Tx]:

@@ -20,7 +20,7 @@ import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from wanesync.core.errors import ConfigError, DecryptionFailed
+from wanesync.core.errors import ConfigError, DatabaseUnavailable, DecryptionFailed
 from wanesync.core.model import normalise_email
 from wanesync.store.key_source import FileKeys, KeySource, create_key_file, parse_keys
 
@@ -91,6 +91,7 @@ class Encryption:
         self._ring = _make_ring(keys)
         self._source = source
         self._reading = threading.Lock()
+        self._missing = ""
         self._index_key = index_key
         self._remembered = _Remembered()
         self._row_key = hashlib.blake2b(index_key, person=b"row hash").digest() if index_key else b""
@@ -100,10 +101,15 @@ class Encryption:
     def with_index_key(self, index_key: bytes) -> Encryption:
         """The same encryption keys with the index key of a database."""
         made = Encryption(self._ring.keys, index_key, self._source)
-        made._ring = self._ring
+        made._ring, made._missing = self._ring, self._missing
         return made
 
     # -- which keys
+
+    @property
+    def has_source(self) -> bool:
+        """Whether the keys are read again while the program runs."""
+        return self._source is not None
 
     @property
     def newest(self) -> str:
@@ -139,8 +145,16 @@ class Encryption:
     def agree(self, reports: Iterable[str]) -> None:
         """Encrypts with the first key that every process has, by their heartbeats; without one, as before.
 
-        So no process meets a ciphertext whose key it has not read yet (docs/security.md#rotation-of-the-keys).
+        So no process meets a ciphertext whose key it has not read yet (docs/security.md#rotation-of-the-keys). A
+        process that others did not wait for, because it was stopped, reads the keys again; where that does not give it
+        the key with which they encrypt, it encrypts nothing more.
         """
+        reports = [*reports]
+        source = self._source
+        if source is not None:
+            if self.find_unknown(reports) and source.is_due(urgent=True):
+                self._read_again(source)
+            self._missing = self.find_unknown(reports)
         known = [set(report.split()) for report in reports if report]
         ring = self._ring
         for key_id, name in ring.names.items():
@@ -189,8 +203,19 @@ class Encryption:
 
     # -- values
 
+    def check(self) -> None:
+        """Raises DatabaseUnavailable if other processes encrypt with a key that this one cannot read."""
+        if self._missing:
+            text = f"other processes encrypt with key {self._missing}, which this one cannot read"
+            raise DatabaseUnavailable(f"{text}: give it the same [security] keys or key_file, then restart it")
+
     def encrypt(self, value: str | bytes, table: str, row: str, purpose: str) -> bytes:
-        """Encrypts a value: version (1 byte) | key id (4) | nonce (12) | ciphertext and tag."""
+        """Encrypts a value: version (1 byte) | key id (4) | nonce (12) | ciphertext and tag.
+
+        Raises DatabaseUnavailable: the key may have been removed while this process stood still.
+        """
+        if self._missing:
+            self.check()
         nonce = os.urandom(12)
         text = value.encode() if isinstance(value, str) else value
         ring = self._ring

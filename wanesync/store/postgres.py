@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -42,6 +43,9 @@ MAX_CONNECTIONS = 24
 """Of one process (our choice)."""
 _POOL_WORKERS = 3  # threads that make connections: the default of psycopg_pool
 _POOL_TIMEOUT_S = 2.0  # as BUSY_TIMEOUT_MS of SQLite: the web doors answer 503 after it
+AWAIT_OTHERS_S = 40.0
+"""How long the end of other transactions is waited for (our choice): a statement of ours takes 30 s at most."""
+_AWAIT_POLL_S = 0.05
 _LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
 # In ms. A process that stops inside a transaction keeps its rows locked until the server ends its session.
@@ -369,6 +373,26 @@ class PostgresDatabase(Database):
                 return cursor.fetchall() if cursor.description else []
 
             return run_migrations(execute, migrations, now_ms)
+
+    def await_others(self, wait: Callable[[float], object]) -> None:
+        """Waits until no transaction that had changed something at the start of the call is open any more.
+
+        Those of other databases of the server count as well. Raises DatabaseUnavailable after AWAIT_OTHERS_S.
+        """
+        deadline_s = time.monotonic() + AWAIT_OTHERS_S
+        with self._command() as connection:
+            # A number of its own, so that each transaction that had changed something has a lower one.
+            own = connection.execute("SELECT pg_current_xact_id()::text::bigint").fetchone()
+            last = own[0] if own else 0
+            while True:
+                row = connection.execute(
+                    "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint > %s", [last]
+                ).fetchone()
+                if row is None or row[0]:
+                    return
+                if time.monotonic() > deadline_s:
+                    raise DatabaseUnavailable(f"a transaction on the database {self.label} does not end; try again")
+                wait(_AWAIT_POLL_S)
 
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:
         """Database time minus ``clock``, by the fastest of three round trips: its error is at most half of it."""

@@ -249,6 +249,10 @@ class Database(ABC):
         """Does work that commits put off. Raises DatabaseUnavailable."""
 
     @abstractmethod
+    def await_others(self, wait: Callable[[float], object]) -> None:
+        """Waits until every transaction that writes now has ended. Raises DatabaseUnavailable: one does not end."""
+
+    @abstractmethod
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:
         """Database time minus ``clock``, in ms."""
 

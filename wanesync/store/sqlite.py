@@ -272,6 +272,19 @@ class SqliteDatabase(Database):
         finally:
             self._give_back(connection)
 
+    def await_others(self, wait: Callable[[float], object]) -> None:  # noqa: ARG002 - the lock itself is waited for
+        """Takes the file's lock, which a transaction that writes holds until it ends."""
+        connection = self._take(writing=True)
+        try:
+            with self._writer_lock():
+                if not self.in_memory:
+                    execute_when_free(connection, "BEGIN IMMEDIATE", BUSY_TIMEOUT_MS, _LOCK_RETRY_S)
+                    connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise translate(error, self.label) from error
+        finally:
+            self._give_back(connection, writing=True)
+
     def measure_offset_ms(self, clock: Callable[[], int]) -> int:  # noqa: ARG002 - the file is on this machine
         """0: the file is on this machine, so its time is the local clock's."""
         return 0

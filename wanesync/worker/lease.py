@@ -66,6 +66,7 @@ class Lease:
     claim_lost: bool = False
     steps: ClockSteps = field(default_factory=ClockSteps)
     repair_ms: int = 0
+    _stored_names: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
         """Send the first heartbeat. Raises ``DatabaseUnavailable``."""
@@ -85,6 +86,7 @@ class Lease:
             # Other processes take the jobs of the old name, and answers to its calls commit nothing.
             runtime.process.name = runtime.new_id(now_ms)
             log.warning("lease lost", name=runtime.name)
+        self._stored_names.add(runtime.name)
         try:
             unbroken = runtime.commit("heartbeat", lambda tx: self._beat(tx, lanes))
         except DatabaseUnavailable:
@@ -92,6 +94,7 @@ class Lease:
             self.claim_lost = True
             raise
         self.ends_ms = now_ms + LEASE_MS
+        self._stored_names = {runtime.name}
         # Answers that were to be committed during a gap were refused: their jobs are not in flight any more.
         if not unbroken:
             self.claim_lost = True
@@ -100,6 +103,9 @@ class Lease:
 
     def _beat(self, tx: Tx, lanes: str) -> bool:
         tx.settings.check_field_map()
+        # No other process may say of an earlier name that it ended.
+        for name in self._stored_names - {self.runtime.name}:
+            tx.processes.remove(name)
         return tx.processes.beat(self.runtime.name, lanes, self.started_ms)
 
     def check(self, call: AnyCall) -> None:

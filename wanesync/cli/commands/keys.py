@@ -80,6 +80,11 @@ def status(*, as_json: AsJson = False, config_file: ConfigFile = None) -> None:
             print_line(f"Key {key.id} is not configured: its rows cannot be read. Add it again, or they are damaged.")
     if report.unseen:
         print_line(f"Not counted, because this login may not read them: {', '.join(report.unseen)}.")
+    for key in report.keys:
+        if key.silent:
+            print_line(
+                f"{key.silent} processes that encrypted with {key.id} do not report any more: keys remove says more."
+            )
     for key_id in report.removable:
         print_line(f"Key {key_id} is not needed any more: wanesync keys remove {key_id}.")
 
@@ -166,6 +171,9 @@ def rewrap(*, wait: WaitS = USED_S, as_json: AsJson = False, config_file: Config
 def remove(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The id of a key, as keys status shows it.")],
     *,
+    ended: Annotated[
+        bool, typer.Option("--ended", help="Processes that do not report any more did end: they were killed.")
+    ] = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
@@ -173,7 +181,7 @@ def remove(
     config = read_config(config_file, ())
     path = find_key_file(config)
     with open_configured(config_file) as (_, store):
-        remove_key(path, key_id, read_report(store, threading.Event().wait))
+        remove_key(store, path, key_id, threading.Event().wait, ended=ended)
     if as_json:
         print_json({"removed": key_id, "file": str(path) if path else ""})
     elif path:
@@ -217,6 +225,7 @@ def _describe(report: KeysReport) -> dict[str, object]:
             "encrypts": key.encrypts,
             "known_to": key.known_to,
             "encrypting": key.encrypting,
+            "silent": key.silent,
             "rows": sum(key.rows.values()),
             "tables": dict(key.rows),
         }

@@ -37,18 +37,30 @@ class ProcessRow:
     heartbeat_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class SilentProcess:
+    """A process that neither reports any more nor said that it ended: it was killed, or may come back."""
+
+    name: str
+    heartbeat_ms: int
+    keys: str
+
+
 class Processes(Table):
     """The table ``processes``: one heartbeat row per process."""
 
     __slots__ = ()
 
-    def beat(self, name: str, lanes: str, started_ms: int) -> bool:
-        """Stores a heartbeat; False if the lease had expired before: the process must take a new name."""
+    def beat(self, name: str, lanes: str, started_ms: int, *, has_keys: bool = True) -> bool:
+        """Stores a heartbeat; False if the lease had expired before: the process must take a new name.
+
+        ``has_keys``: whether the process has encryption keys, those of this one.
+        """
         now_ms, generation = self._session.now_ms, self._session.generations.generation
         row = self._session.row("heartbeat_of", name=name)
         values: dict[str, Value] = {"name": name, "lanes": lanes, "started_ms": started_ms, "now": now_ms}
         encryption = self._session.encryption
-        report: dict[str, Value] = {"map_generation": generation, "key_ids": encryption.report}
+        report: dict[str, Value] = {"map_generation": generation, "key_ids": encryption.report if has_keys else ""}
         self._session.rows("put_heartbeat", **report, **values)
         bounds = lease_bounds(now_ms)
         return row is None or bounds["fresh_ms"] < row[0] <= bounds["ahead_ms"]
@@ -61,6 +73,12 @@ class Processes(Table):
     def key_reports(self) -> list[str]:
         """The encryption keys that each process with a fresh heartbeat has, as ``Encryption.report``."""
         return [row[0] for row in self._session.rows("key_reports", **lease_bounds(self._session.now_ms)) if row[0]]
+
+    def silent(self) -> list[SilentProcess]:
+        """Processes with encryption keys that reported within the last day, but not within a lease, and did not end."""
+        rows = self._session.rows("silent_processes", **lease_bounds(self._session.now_ms))
+        oldest_ms = self._session.now_ms - _OBSOLETE_MS
+        return [SilentProcess(*row) for row in rows if row[1] > oldest_ms]
 
     def count_on_map(self, generation: int) -> int:
         """Number of processes with a fresh heartbeat that work with a generation of the field map."""
