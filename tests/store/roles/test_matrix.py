@@ -11,8 +11,9 @@ from psycopg import errors
 
 from tests.support.database_roles import RoleLogins, as_user, made_roles
 from wanesync.store import make_key, open_store
+from wanesync.store.roles.apply import apply_roles
 from wanesync.store.roles.matrix import FUNCTIONS, MATRIX, Role, Verb, find_access, has_row_rules
-from wanesync.store.roles.statements import choose_columns
+from wanesync.store.roles.statements import TIMEOUTS_MS, choose_columns
 from wanesync.store.roles.tables import read_tables
 
 SETTINGS = [
@@ -124,6 +125,41 @@ def attempt(verb: Verb, table: str, columns: list[str]) -> str:
         Verb.UPDATE: f"UPDATE {table} SET {', '.join(f'{name} = DEFAULT' for name in columns)} WHERE false",
         Verb.DELETE: f"DELETE FROM {table} WHERE false",
     }[verb]
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.MIGRATE])
+def test_a_role_locks_no_table_but_those_it_may_delete_from(logins: RoleLogins, role: Role) -> None:
+    """Such a lock stops every other process; Postgres grants it with DELETE, which knows no columns."""
+    with acting(logins, role) as connection:
+        lockable = {
+            table for table in MATRIX if is_allowed(connection, f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+        }
+    assert lockable == {table for table in MATRIX if Verb.DELETE in find_access(role, table)}
+
+
+def test_sessions_that_set_no_time_outs_themselves_have_some(logins: RoleLogins) -> None:
+    with acting(logins, Role.STRIPE_WORKER) as connection:
+        wanted = {
+            name: ms
+            for name, ms in TIMEOUTS_MS.items()
+            if connection.info.server_version >= 170000 or "transaction_" not in name
+        }
+        shown = {
+            name: connection.execute("SELECT setting::int FROM pg_settings WHERE name = %s", [name]).fetchone()
+            for name in wanted
+        }
+    assert shown == {name: (ms,) for name, ms in wanted.items()}
+    with acting(logins, Role.MIGRATE) as connection:
+        assert connection.execute("SELECT current_setting('statement_timeout')").fetchone() == ("0",)
+
+
+def test_what_an_operator_has_set_for_a_role_stays(logins: RoleLogins) -> None:
+    name = logins.target.name(Role.INTAKE)
+    with psycopg.connect(logins.url, autocommit=True) as owner:
+        run(owner, f"ALTER ROLE {name} SET lock_timeout = 77")
+    apply_roles(logins.url, logins.target)
+    with acting(logins, Role.INTAKE) as connection:
+        assert connection.execute("SELECT current_setting('lock_timeout')").fetchone() == ("77ms",)
 
 
 def test_the_matrix_names_every_table() -> None:

@@ -334,7 +334,7 @@ MATRIX: Mapping[str, Rows] = {
     ),
     # Only the admin service and its commands: no other process lets anyone in.
     "admin_users": {Role.ADMIN: _allow(insert=ANY, update=_columns("-name", "-created_ms"), delete=ANY)},
-    "admin_sessions": {Role.ADMIN: _allow(insert=ANY, update=_columns("seen_ms"), delete=ANY)},
+    "admin_sessions": {Role.ADMIN: _allow(insert=ANY, update=_columns("seen_ms", "proved_ms"), delete=ANY)},
     "admin_tokens": {Role.ADMIN: _allow(insert=ANY, update=_columns("used_ms"), delete=ANY)},
     "admin_links": {Role.ADMIN: _allow(insert=ANY, delete=ANY)},
     "admin_guesses": {Role.ADMIN: _allow(insert=ANY, update=_columns("guesses"), delete=ANY)},

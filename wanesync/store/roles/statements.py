@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wanesync.core.errors import ConfigError
@@ -59,6 +59,7 @@ def build_statements(target: Target) -> list[str]:
     """
     return [
         *_make_roles(target),
+        *_bound_times(target),
         *_close_database(target),
         *_close_functions(target),
         *_take_over_tables(target),
@@ -81,6 +82,40 @@ def _make_roles(target: Target) -> Iterator[str]:
         f"DO $$ BEGIN IF NOT pg_has_role({_literal(migrate)}, 'USAGE') THEN "
         f"EXECUTE format('GRANT {migrate} TO %I', current_user); END IF; END $$"
     )
+
+
+TIMEOUTS_MS: Mapping[str, int] = {
+    "lock_timeout": 3_000,
+    "statement_timeout": 30_000,
+    "idle_in_transaction_session_timeout": 10_000,
+    "transaction_timeout": 600_000,
+}
+"""What bounds a session of a role that sets nothing itself, such as one by hand (our choices).
+
+``transaction_timeout`` is of Postgres 17 and newer. A session may set each of them itself, as ours do: a hostile one is
+not bound by them.
+"""
+_LONG = {"statement_timeout": 600_000, "idle_in_transaction_session_timeout": 600_000, "transaction_timeout": 0}
+"""Of the roles that list, compare and report: their long reads stop no other session (our choices)."""
+
+
+def _bound_times(target: Target) -> Iterator[str]:
+    for role in Role:
+        if role is Role.MIGRATE:
+            continue
+        name = target.name(role)
+        for setting, usual_ms in TIMEOUTS_MS.items():
+            value = _LONG.get(setting, usual_ms) if role in {Role.ADMIN, Role.READ_ONLY} else usual_ms
+            # What its operator has set stays. Who only repeats the grants (migrate) may not alter a role, and need not.
+            found = (
+                "SELECT FROM pg_db_role_setting, unnest(setconfig) AS entry "
+                f"WHERE setrole = {_literal(name)}::regrole AND starts_with(entry, '{setting}=')"
+            )
+            yield (
+                f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_settings WHERE name = '{setting}') AND NOT EXISTS ({found}) "
+                f"THEN ALTER ROLE {name} SET {setting} = {value}; END IF; "
+                "EXCEPTION WHEN insufficient_privilege THEN NULL; END $$"
+            )
 
 
 def _close_database(target: Target) -> Iterator[str]:
@@ -137,7 +172,7 @@ def _open_table(target: Target, table: str) -> Iterator[str]:
         if role is Role.MIGRATE:
             continue
         for verb, rule in find_access(role, table).items():
-            yield f"GRANT {verb}{_list_columns(table, rule)} ON {target.table(table)} TO {target.name(role)}"
+            yield f"GRANT {verb}{_list_columns(table, verb, rule)} ON {target.table(table)} TO {target.name(role)}"
             if ruled:
                 yield _make_policy(target, table, role, verb, rule)
 
@@ -152,8 +187,10 @@ def _make_policy(target: Target, table: str, role: Role, verb: Verb, rule: Rule)
     return head + using + check
 
 
-def _list_columns(table: str, rule: Rule) -> str:
-    return f" ({', '.join(choose_columns(table, rule))})" if rule.columns else ""
+def _list_columns(table: str, verb: Verb, rule: Rule) -> str:
+    """Return the columns of a grant; of UPDATE always: granted on the table it would allow every LOCK TABLE."""
+    named = rule.columns or verb is Verb.UPDATE
+    return f" ({', '.join(choose_columns(table, rule))})" if named else ""
 
 
 def choose_columns(table: str, rule: Rule) -> list[str]:
