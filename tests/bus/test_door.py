@@ -196,7 +196,7 @@ def test_a_handler_reports_that_it_runs_and_what_it_refused(mosquitto: Mosquitto
     with bus_store.reading() as tx:
         counted = {count.outcome: count.kept for count in tx.webhook_counts.sum(60_000)}
         assert counted[Outcome.SIGNATURE] == 1
-        assert [row.lanes for row in tx.processes.alive() if row.name == "handler-1"] == ["web"]
+        assert [row.lanes for row in tx.processes.alive() if row.name == "hubspot-handler:handler-1"] == ["web"]
     pending = bus_store.figures.pending()
     assert pending[Figure.WEBHOOKS, "side=hubspot,outcome=signature"].count == 1
     assert pending[Figure.WEBHOOK_ANSWER, "side=hubspot"] == time_amount(40)

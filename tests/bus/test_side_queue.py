@@ -25,10 +25,12 @@ from tests.support.web_door import change
 from wanesync.bus import side_queue, topics
 from wanesync.bus.client import BusUnavailable, Message
 from wanesync.bus.envelope import bind_exchange
-from wanesync.bus.messages import Answer, Incoming, Kind, Status
+from wanesync.bus.messages import MAX_COUNT, MAX_TOTAL_MS, Answer, Incoming, InvalidMessage, Kind, Status
 from wanesync.core.model import Side
+from wanesync.core.operating.figures import BUCKETS
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
+from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.sync.intake import Intake
 from wanesync.web.door_test import DoorMessage
 
@@ -156,3 +158,35 @@ def test_what_waits_takes_bounded_memory_and_the_broker_keeps_the_rest(
         gate.set()
         await_true(lambda: count_events(bus_store) == 60, "the events are not stored")
         await_true(lambda: side._waiting_bytes == 0, "something is counted twice")
+
+
+def test_a_handler_reports_for_itself_and_its_side_alone(bus_store: Store) -> None:
+    """One that is in foreign hands must neither prolong the lease of a dead worker nor count for the other side."""
+    bus_store.run(lambda tx: tx.processes.beat("worker-1", "stripe", 1))
+    before = bus_store.read(lambda tx: tx.processes.alive())
+    counts = {(Side.STRIPE, Outcome.SIGNATURE): 7, (Side.HUBSPOT, Outcome.SIGNATURE): 2}
+    side = make_queue("mqtt://127.0.0.1:1", bus_store).sides[Side.HUBSPOT]
+    assert side._take(Incoming(Kind.BEAT, 1, counts=counts, process="worker-1")).status is Status.STORED
+    with bus_store.reading() as tx:
+        assert {row.name: row.lanes for row in tx.processes.alive()} == {
+            "worker-1": "stripe",
+            "hubspot-handler:worker-1": "web",
+        }
+        assert before[0] in tx.processes.alive()
+        assert {(count.side, count.kept) for count in tx.webhook_counts.sum(60_000)} == {(Side.HUBSPOT, 2)}
+        assert len(tx.processes.key_reports()) == 1, "a handler has no encryption keys"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"counts": [["hubspot", "signature", MAX_COUNT]]},
+        {"times": [MAX_TOTAL_MS, *[1] * BUCKETS]},
+        {"times": [1, *[MAX_COUNT] * BUCKETS]},
+    ],
+)
+def test_a_report_fills_no_sum_that_is_kept_for_good(head: dict[str, object]) -> None:
+    usual = {"kind": "beat", "arrived_ms": 1, "counts": [], "process": "", "started_ms": 0, "test": None, "times": []}
+    Incoming.decode(json.dumps(usual).encode())
+    with pytest.raises(InvalidMessage):
+        Incoming.decode(json.dumps(usual | head).encode())

@@ -22,6 +22,10 @@ from wanesync.web.door_test import DoorMessage, Verdict
 
 MAX_NUMBER = 2**53
 """Numbers of a message are below it: those of times and counts are, and every database has room for their sums."""
+MAX_COUNT = 10**8
+"""What one report counts at most (our choice): it is added to sums that are kept for good, and must not fill them."""
+MAX_TOTAL_MS = 10**11
+"""The same for the sum of the times of one report."""
 NAME = re.compile(r"[A-Za-z0-9._-]{0,128}")
 """What handlers call themselves: a client id (``topics.client_id``)."""
 MAX_IDS = 100
@@ -217,16 +221,16 @@ def _list(value: object) -> list[object]:
 
 def _count(value: object) -> tuple[tuple[Side, Outcome], int]:
     side, outcome, number = _list(value)
-    return (Side(str(side)), Outcome(str(outcome))), _number(number)
+    return (Side(str(side)), Outcome(str(outcome))), _number(number, MAX_COUNT)
 
 
 def _times(value: object) -> Amount:
     """Return a histogram: the sum in ms, and how many times fell in each bucket."""
-    numbers = [_number(one) for one in _list(value)]
+    numbers = [_number(one, MAX_TOTAL_MS) for one in _list(value)]
     if not numbers:
         return NO_TIMES
     total_ms, *buckets = numbers
-    if len(buckets) != BUCKETS:
+    if len(buckets) != BUCKETS or max(buckets) >= MAX_COUNT:
         raise ValueError
     return Amount(sum(buckets), total_ms, tuple(buckets))
 
@@ -244,9 +248,9 @@ def _name(value: object) -> str:
     return value
 
 
-def _number(value: object) -> int:
+def _number(value: object, limit: int = MAX_NUMBER) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError
-    if not 0 <= value < MAX_NUMBER:
+    if not 0 <= value < limit:
         raise ValueError
     return value

@@ -20,7 +20,7 @@ import structlog
 from wanesync.bus import topics
 from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
 from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
-from wanesync.bus.messages import Answer, Incoming, InvalidMessage, Kind, Status
+from wanesync.bus.messages import Answer, Counts, Incoming, InvalidMessage, Kind, Status
 from wanesync.bus.topics import Report
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged, InvalidPayload
 from wanesync.core.model import Side
@@ -182,8 +182,10 @@ class SideQueue:
 
     def _carry_out(self, incoming: Incoming) -> Answer:
         if incoming.kind is Kind.BEAT:
-            self.store.run(partial(_note_handler, incoming=incoming))
-            for (side, outcome), number in incoming.counts.items():
+            # Of its own side alone: it must neither hide nor raise an alarm of the other.
+            counts = {key: number for key, number in incoming.counts.items() if key[0] is self.side}
+            self.store.run(partial(_note_handler, side=self.side, incoming=incoming, counts=counts))
+            for (side, outcome), number in counts.items():
                 self.store.figures.add(Figure.WEBHOOKS, side, outcome, number=number)
             if incoming.times.count:
                 self.store.figures.put(Figure.WEBHOOK_ANSWER, self.side, amount=incoming.times)
@@ -223,9 +225,11 @@ class SideQueue:
             log.warning("answer not sent", topic=message.response_topic, reason=str(error))
 
 
-def _note_handler(tx: Tx, incoming: Incoming) -> None:
+def _note_handler(tx: Tx, side: Side, incoming: Incoming, counts: Counts) -> None:
     """Store what a handler reports of itself, which has no database: that it is there, and what it counted."""
-    if incoming.counts:
-        tx.webhook_counts.add(incoming.counts)
+    if counts:
+        tx.webhook_counts.add(counts)
     if incoming.process:
-        tx.processes.beat(incoming.process, WEB, incoming.started_ms)
+        # It seals for the bus only: the encryption keys are those of this process.
+        # Its name begins with its role: it chooses it, and must not prolong the lease of a worker.
+        tx.processes.beat(f"{HANDLERS[side]}:{incoming.process}", WEB, incoming.started_ms, has_keys=False)
