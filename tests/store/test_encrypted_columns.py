@@ -43,7 +43,7 @@ TEXTS = {
     "overwrite_sources": {"source"},
     "admin_users": {"name", "role"},
     "admin_sessions": {"id", "user_name"},
-    "admin_tokens": {"id", "name", "role", "hash", "made_by"},
+    "admin_tokens": {"id", "name", "role", "hash", "made_by", "owner"},
     "admin_links": {"hash", "user_name"},
     "admin_guesses": {"subject"},
     "alert_states": {"code", "subject", "what", "way_out"},

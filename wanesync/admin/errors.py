@@ -5,15 +5,17 @@ from __future__ import annotations
 import traceback
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wanesync.admin.api.problems import answer_problem, describe_problem, find_headers
 from wanesync.admin.rendering import render
+from wanesync.core.errors import ProofNeeded
 
 log = structlog.get_logger()
 API = "/api/"
@@ -25,12 +27,26 @@ def answer_error(request: Request, error: Exception) -> Response:
     """Return the answer to an error: its message for one of ours, nothing but the status for any other."""
     if request.scope["path"].startswith(API):
         return answer_problem(error)
+    if isinstance(error, ProofNeeded):
+        return _ask_proof(request)
     problem = describe_problem(error)
     detail = "" if isinstance(error, HTTPException) else problem.detail
     title = HTTPStatus(problem.status).phrase
     response = render(request, "error.html", status=problem.status, title=title, detail=detail, code=problem.status)
     response.headers.update(find_headers(error))
     return response
+
+
+def _ask_proof(request: Request) -> Response:
+    """Lead a browser to where the password is given again, and from there back to the page it came from."""
+    try:
+        page = urlsplit(request.headers.get("referer", "")).path or "/"
+    except ValueError:
+        page = "/"
+    address = f"/account/confirm?next={quote(page)}"
+    if request.headers.get("hx-request"):
+        return Response(status_code=403, headers={"HX-Redirect": address})
+    return RedirectResponse(address, 303)
 
 
 async def handle(request: Request, error: Exception) -> Response:

@@ -139,12 +139,24 @@ class NotAllowed(WanesyncError):
     """An operator may not do this: the role has no permission, or the request did not come from our own page."""
 
 
+class ProofNeeded(NotAllowed):
+    """An operator must give the password and the second factor again before this."""
+
+
 class TooManyGuesses(WanesyncError):
     """Too many passwords were tried; ``retry_after_s``: when the next one is looked at."""
 
     def __init__(self, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(f"too many attempts: try again in {-(-retry_after_s // 60)} minutes")
+
+
+class TooManyTests(WanesyncError):
+    """Too many test notices were sent; ``retry_after_s``: when the next one can be."""
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = max(1, retry_after_s)
+        super().__init__(f"too many test notices were sent: try again in {-(-self.retry_after_s // 60)} minutes")
 
 
 class InvalidSignature(WanesyncError):

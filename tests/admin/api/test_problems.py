@@ -22,6 +22,7 @@ from wanesync.core.errors import (
     NotSignedIn,
     SidePaused,
     TooManyGuesses,
+    TooManyTests,
     WanesyncError,
 )
 from wanesync.core.model import Side
@@ -44,6 +45,7 @@ class Unlisted(NotFound):
         (NotSignedIn("sign in first"), 401, "unauthorized"),
         (NotAllowed("the role viewer may not"), 403, "forbidden"),
         (TooManyGuesses(60), 429, "too-many-requests"),
+        (TooManyTests(60), 429, "too-many-tests"),
         (GuardError("too many"), 409, "guard"),
         (SidePaused(Side.STRIPE), 409, "side-paused"),
         (DatabaseUnavailable("the database is locked"), 503, "database-unavailable"),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import pyotp
 import pytest
 
 from tests.support.admin import AdminSite, Browser, build_site
 from tests.support.planned_runs import EVIL, NoProcesses, add_planned
 from wanesync.admin.pages import reconcile
-from wanesync.core.operating.operators import Operator, Via
+from wanesync.admin.security.second_factor import confirm, prepare
+from wanesync.core.operating.operators import SYSTEM, Operator, Via
 from wanesync.core.operating.reconcile_runs import RunOptions, RunState
+from wanesync.ops.access.logins import hash_secret
 from wanesync.ops.reconcile.runs import read_run, read_runs, start_run
 from wanesync.ops.reconcile.work import claim_run
 
@@ -123,6 +126,12 @@ def test_a_second_operator_approves_where_that_is_asked_for(site: AdminSite) -> 
     assert f'action="/reconcile/{run_id}/apply"' not in page
     assert first.post(f"/reconcile/{run_id}/approve").status_code == 409
     assert first.post(f"/reconcile/{run_id}/apply").status_code == 409
+    # Who made a second account could approve by its password alone.
+    without = second.post(f"/reconcile/{run_id}/approve")
+    assert (without.status_code, "second factor" in without.text) == (409, True)
+    store, prepared = strict.store, prepare(strict.store, "bob")
+    code = pyotp.TOTP(prepared.secret).generate_otp(store.now_ms() // 30_000)
+    confirm(store, SYSTEM, "bob", code, keep_session=hash_secret(second.client.cookies["wanesync-8900"]))
     assert second.post(f"/reconcile/{run_id}/approve").status_code == 303
     assert first.post(f"/reconcile/{run_id}/apply").status_code == 303
     assert read_run(strict.store, run_id).facts.approved_by == "bob"

@@ -37,14 +37,24 @@ def test_on_plain_loopback_it_has_every_flag_but_those_of_tls(admin: AdminSite) 
     admin.add_user("anna", OperatorRole.ADMIN)
     answer = admin.open_browser().post("/login", {"name": "anna", "password": PASSWORD})
     cookie = answer.headers.get_list("set-cookie")[0]
-    assert cookie.startswith("wanesync=")
+    assert cookie.startswith("wanesync-8900=")
     assert {"HttpOnly", "Path=/", "SameSite=lax"} <= set(cookie.split("; "))
     assert "Secure" not in cookie
     assert "Max-Age" not in cookie
 
 
+def test_a_service_on_another_port_of_this_machine_neither_takes_nor_replaces_the_cookie(admin: AdminSite) -> None:
+    """All ports of a host share their cookies: without TLS nothing else keeps two services apart."""
+    admin.add_user("anna", OperatorRole.ADMIN)
+    browser = admin.open_browser()
+    browser.sign_in("anna")
+    browser.client.cookies.set("wanesync-8901", "of another service", domain="127.0.0.1")
+    assert browser.get("/account").status_code == 200
+    assert browser.client.get("http://127.0.0.1:8901/account").status_code == 303
+
+
 def test_a_session_has_256_random_bits_and_the_database_its_hash_alone(admin: AdminSite, anna: Browser) -> None:
-    secret = anna.client.cookies["wanesync"]
+    secret = anna.client.cookies["wanesync-8900"]
     assert len(base64.urlsafe_b64decode(secret + "=")) == 32
     path = admin.store.url_label.removeprefix("sqlite:")
     content = b"".join(Path(path + end).read_bytes() for end in ("", "-wal"))
@@ -53,11 +63,11 @@ def test_a_session_has_256_random_bits_and_the_database_its_hash_alone(admin: Ad
 
 
 def test_a_log_in_has_a_new_id_and_ends_the_old_one(admin: AdminSite, anna: Browser) -> None:
-    planted = anna.client.cookies["wanesync"]
+    planted = anna.client.cookies["wanesync-8900"]
     anna.sign_in("anna")
-    assert anna.client.cookies["wanesync"] != planted
+    assert anna.client.cookies["wanesync-8900"] != planted
     other = admin.open_browser()
-    other.client.cookies["wanesync"] = planted
+    other.client.cookies["wanesync-8900"] = planted
     assert other.get("/account").status_code == 303
 
 
@@ -65,19 +75,19 @@ def test_an_id_that_another_party_chose_is_never_taken(admin: AdminSite) -> None
     admin.add_user("anna", OperatorRole.ADMIN)
     browser = admin.open_browser()
     chosen = "A" * 43
-    browser.client.cookies.set("wanesync", chosen, domain="127.0.0.1")
+    browser.client.cookies.set("wanesync-8900", chosen, domain="127.0.0.1")
     assert browser.sign_in("anna").status_code == 303
     other = admin.open_browser()
-    other.client.cookies["wanesync"] = chosen
+    other.client.cookies["wanesync-8900"] = chosen
     assert other.get("/account").status_code == 303
 
 
 def test_a_session_ends_with_the_log_out(admin: AdminSite, anna: Browser) -> None:
-    secret = anna.client.cookies["wanesync"]
+    secret = anna.client.cookies["wanesync-8900"]
     answer = anna.post("/logout")
     assert (answer.status_code, answer.headers["location"]) == (303, "/login")
     assert "storage" in answer.headers["clear-site-data"]
-    anna.client.cookies["wanesync"] = secret
+    anna.client.cookies["wanesync-8900"] = secret
     assert anna.get("/account").status_code == 303
 
 
@@ -115,7 +125,7 @@ def test_one_of_the_own_sessions_can_be_ended_and_no_other(admin: AdminSite, ann
         ids = {user: [one.id for one in tx.admin_sessions.of(user)] for user in ("anna", "ben")}
     assert len(ids["anna"]) == 2
     assert anna.post("/account/sessions/end", {"session": ids["ben"][0]}).status_code == 404
-    mine = hash_secret(anna.client.cookies["wanesync"])
+    mine = hash_secret(anna.client.cookies["wanesync-8900"])
     for session in sorted(ids["anna"], key=lambda one: one == mine):
         assert anna.post("/account/sessions/end", {"session": session}).status_code == 303
     assert [one.get("/account").status_code for one in (anna, second, ben)] == [303, 303, 200]

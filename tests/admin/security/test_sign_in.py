@@ -7,7 +7,7 @@ from dataclasses import replace
 import pyotp
 import pytest
 
-from tests.support.admin import CHEAP, PASSWORD, AdminSite, build_site
+from tests.support.admin import CHEAP, PASSWORD, URL, AdminSite, build_site
 from tests.support.store_fixtures import Clock
 from wanesync.admin.security.passwords import Passwords
 from wanesync.admin.security.second_factor import confirm, prepare
@@ -15,6 +15,7 @@ from wanesync.admin.security.sign_in import Attempt, sign_in
 from wanesync.core.errors import TooManyGuesses
 from wanesync.core.operating.operators import SYSTEM, OperatorRole
 from wanesync.ops.access.guesses import PER_ADDRESS, PER_PAIR, PER_USER
+from wanesync.ops.access.logins import FRESH_MS
 from wanesync.store.tables.operating.audit import AuditFilter
 
 
@@ -152,6 +153,17 @@ class TestSecondFactor:
         assert admin.open_browser().sign_in("anna", "wrong", self.code(secret, clock)).status_code == 401
         assert admin.open_browser().sign_in("anna", code=self.code(secret, clock)).status_code == 303
 
+    def test_the_password_again_takes_a_code_as_well(self, admin: AdminSite, clock: Clock, secret: str) -> None:
+        anna = admin.open_browser()
+        assert anna.sign_in("anna", code=self.code(secret, clock)).status_code == 303
+        clock.advance(FRESH_MS + 60_000)
+        assert anna.post("/account/confirm", {"current": PASSWORD}).status_code == 422
+        assert anna.post("/users/link", {"name": "anna"}).status_code == 303
+        code = self.code(secret, clock)
+        assert anna.post("/account/confirm", {"current": PASSWORD, "code": code}).status_code == 303
+        assert anna.post("/users/link", {"name": "anna"}).status_code == 200
+        assert anna.post("/account/confirm", {"current": PASSWORD, "code": code}).status_code == 422
+
     def test_a_code_works_once(self, admin: AdminSite, clock: Clock, secret: str) -> None:
         code = self.code(secret, clock)
         assert admin.open_browser().sign_in("anna", code=code).status_code == 303
@@ -180,3 +192,43 @@ def test_the_password_must_be_proved_for_a_new_one(admin: AdminSite) -> None:
     assert browser.post("/account/password", form | {"current": PASSWORD}).status_code == 303
     assert admin.open_browser().sign_in("anna").status_code == 401
     assert admin.open_browser().sign_in("anna", "another staple battery").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("/users/add", {"name": "mallory", "role": "admin"}),
+        ("/users/link", {"name": "ben"}),
+        ("/users/role", {"name": "ben", "role": "admin"}),
+        ("/users/second-factor/off", {"name": "ben"}),
+        ("/users/remove", {"name": "ben"}),
+        ("/tokens/create", {"name": "script", "role": "admin", "days": "30"}),
+    ],
+)
+def test_what_outlives_a_session_takes_the_password_again(
+    admin: AdminSite, clock: Clock, path: str, form: dict[str, str]
+) -> None:
+    """A thief of the session must not make a user or a token that stays when it has ended."""
+    admin.add_user("ben", OperatorRole.VIEWER)
+    anna = admin.sign_in("admin", "anna")
+    clock.advance(FRESH_MS + 1_000)
+    page = f"/{path.split('/')[1]}"
+    before = admin.store.read(lambda tx: (tx.admin_users.get_all(), tx.admin_tokens.get_all()))
+    refused = anna.post(path, form, referer=f"{URL}{page}")
+    assert (refused.status_code, refused.headers["location"]) == (303, f"/account/confirm?next={page}")
+    assert admin.store.read(lambda tx: (tx.admin_users.get_all(), tx.admin_tokens.get_all())) == before
+    wrong = anna.post("/account/confirm", {"current": "wrong horse battery staple", "next": page})
+    assert wrong.status_code == 422
+    assert anna.post(path, form).status_code == 303
+    proved = anna.post("/account/confirm", {"current": PASSWORD, "next": page})
+    assert (proved.status_code, proved.headers["location"]) == (303, page)
+    assert "/account/confirm" not in anna.post(path, form).headers.get("location", "")
+    assert admin.store.read(
+        lambda tx: (tx.admin_users.get_all(), tx.admin_tokens.get_all())
+    ) != before or path.endswith(("link", "off"))
+
+
+def test_the_way_back_leads_to_no_other_site(admin: AdminSite) -> None:
+    anna = admin.sign_in("admin", "anna")
+    proved = anna.post("/account/confirm", {"current": PASSWORD, "next": "//evil.example/"})
+    assert proved.headers["location"] == "/"

@@ -31,9 +31,9 @@ def test_who_the_proxy_names_is_signed_in_and_keeps_one_session(admin: AdminSite
     site = build(admin)
     browser, status = ask(site, "Anna")
     assert status == 200
-    session = browser.client.cookies["wanesync"]
+    session = browser.client.cookies["wanesync-8900"]
     assert browser.get("/account", X_Forwarded_User="anna").status_code == 200
-    assert browser.client.cookies["wanesync"] == session
+    assert browser.client.cookies["wanesync-8900"] == session
     with site.store.reading() as tx:
         [row] = tx.audit.find(AuditFilter(action="session.begin"), 10)
         assert row.after == {"by": "single sign-on"}

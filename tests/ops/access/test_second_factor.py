@@ -33,6 +33,13 @@ def test_it_is_prepared_turned_on_and_off(store: Store) -> None:
     assert actions == ["user.second_factor_off", "user.second_factor_on", "user.add"]
 
 
+def test_a_secret_that_a_thief_of_a_session_had_shown_is_not_the_one_that_is_turned_on(store: Store) -> None:
+    add_user(store, SYSTEM, "anna", OperatorRole.VIEWER, "hash")
+    prepare_factor(store, "anna", "SEEN BY A THIEF")
+    assert prepare_factor(store, "anna", "NEW", renew=True) == "NEW"
+    turn_on_factor(store, SYSTEM, "anna", Confirmation(lambda secret: 7 if secret == "NEW" else 0))
+
+
 def test_of_a_user_alone(store: Store) -> None:
     with pytest.raises(NotFound):
         turn_off_factor(store, SYSTEM, "nobody")

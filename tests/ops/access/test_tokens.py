@@ -6,8 +6,9 @@ import pytest
 
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import ConfigError, NotFound
-from wanesync.core.operating.operators import SYSTEM, OperatorRole
+from wanesync.core.operating.operators import SYSTEM, Operator, OperatorRole, Via
 from wanesync.ops.access.tokens import DAY_MS, PREFIX, create_token, find_token, list_tokens, revoke_token
+from wanesync.ops.access.users import add_user, change_role, remove_user
 from wanesync.store import Store
 
 
@@ -45,6 +46,30 @@ def test_a_revoked_token_opens_nothing(store: Store) -> None:
     assert find_token(store, token) is None
     with pytest.raises(NotFound):
         revoke_token(store, SYSTEM, row.id)
+
+
+def test_a_token_never_may_more_than_its_owner_may_now(store: Store) -> None:
+    anna = Operator("anna", Via.PAGE)
+    for name in ("anna", "ben"):
+        add_user(store, SYSTEM, name, OperatorRole.ADMIN, "")
+    _, token = create_token(store, anna, "script", OperatorRole.ADMIN, 30)
+    _, lesser = create_token(store, anna, "grafana", OperatorRole.VIEWER, 30)
+    _, apart = create_token(store, SYSTEM, "terminal", OperatorRole.ADMIN, 30)
+
+    def find_roles() -> list[OperatorRole | None]:
+        return [found.role_now if (found := find_token(store, one)) else None for one in (token, lesser, apart)]
+
+    assert find_roles() == [OperatorRole.ADMIN, OperatorRole.VIEWER, OperatorRole.ADMIN]
+    change_role(store, SYSTEM, "anna", OperatorRole.OPERATOR)
+    assert find_roles() == [OperatorRole.OPERATOR, OperatorRole.VIEWER, OperatorRole.ADMIN]
+    assert {one.role_now for one in list_tokens(store)} == set(OperatorRole)
+    change_role(store, SYSTEM, "anna", OperatorRole.VIEWER)
+    assert find_roles() == [OperatorRole.VIEWER, OperatorRole.VIEWER, OperatorRole.ADMIN]
+    remove_user(store, SYSTEM, "anna")
+    assert find_roles() == [None, None, OperatorRole.ADMIN]
+    # Another user of that name does not inherit them.
+    add_user(store, SYSTEM, "anna", OperatorRole.ADMIN, "")
+    assert find_roles() == [None, None, OperatorRole.ADMIN]
 
 
 @pytest.mark.parametrize(("name", "days"), [("", 1), ("x" * 101, 1), ("a\nb", 1), ("x", 0), ("x", 367)])

@@ -46,6 +46,7 @@ def test_a_silence_ends_by_itself_or_by_hand_and_what_stands_is_told_then(watch:
         (SilenceRequest("", "", 59_000), "from 1 minute to 30 days"),
         (SilenceRequest("", "", 31 * 24 * HOUR_MS), "from 1 minute to 30 days"),
         (SilenceRequest("", "", HOUR_MS, "x" * 201), "at most 200 characters"),
+        (SilenceRequest("", "x" * 201, HOUR_MS), "subject has at most 200 characters"),
     ],
 )
 def test_an_absurd_silence_is_refused(store: Store, wanted: SilenceRequest, problem: str) -> None:
@@ -53,6 +54,18 @@ def test_an_absurd_silence_is_refused(store: Store, wanted: SilenceRequest, prob
         silence(store, wanted, ADA)
     with store.reading() as tx:
         assert tx.alerts.silences() == []
+
+
+@on_sqlite
+def test_a_reason_is_kept_on_one_line_without_addresses_and_controls(store: Store) -> None:
+    reason = "asked by jane@leak.example\r\n\x1b[31mred\u202e"
+    silence(store, SilenceRequest("disk_full", "", HOUR_MS, reason), ADA)
+    with store.reading() as tx:
+        kept = [str(tx.alerts.silences()[0].reason), str(tx.audit.find(AuditFilter(), 1)[0].after)]
+    for text in kept:
+        assert "jane@leak" not in text
+        assert not {"\r", "\n", "\x1b", "\u202e"} & set(text)
+        assert "asked by" in text
 
 
 @on_sqlite

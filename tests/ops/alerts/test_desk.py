@@ -6,9 +6,12 @@ import pytest
 
 from tests.support.alert_messengers import BOOK, FakeMessenger, notice
 from tests.support.operators import ADA
-from wanesync.core.errors import ConfigError, DeliveryFailed
+from tests.support.store_fixtures import Clock
+from wanesync.core.errors import ConfigError, DeliveryFailed, TooManyTests
 from wanesync.core.operating.alerts import AlertPolicy, Message
+from wanesync.core.operating.operators import Operator, Via
 from wanesync.core.operating.recipients import RecipientBook, parse_recipient
+from wanesync.ops.alerts.changes import MAX_TESTS, TESTS_SPAN_MS
 from wanesync.ops.alerts.desk import AlertDesk, NoMessenger
 from wanesync.store import Store
 from wanesync.store.tables.operating.audit import AuditFilter
@@ -50,3 +53,20 @@ def test_every_rule_is_listed_also_while_all_is_well(store: Store) -> None:
 def test_what_is_not_wired_sends_nothing() -> None:
     with pytest.raises(DeliveryFailed):
         NoMessenger().send(parse_recipient("run:true"), Message("i", 0, notice()))
+
+
+@on_sqlite
+def test_tests_are_few_in_ten_minutes_whoever_sends_them(store: Store, clock: Clock) -> None:
+    """Each is a message to people, and an account of a mail or chat service has limits of its own."""
+    messenger = FakeMessenger()
+    desk = make(store, messenger=messenger)
+    for number in range(MAX_TESTS):
+        desk.test(Operator(f"operator {number % 3}", Via.API), "warn 1")
+    clock.advance(60_000)
+    with pytest.raises(TooManyTests) as refused:
+        desk.test(ADA, "warn 1")
+    assert refused.value.retry_after_s == TESTS_SPAN_MS // 1000 - 60
+    assert len(messenger.sent) == MAX_TESTS
+    clock.advance(TESTS_SPAN_MS)
+    desk.test(ADA, "warn 1")
+    assert len(messenger.sent) == MAX_TESTS + 1

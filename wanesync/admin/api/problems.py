@@ -32,6 +32,7 @@ from wanesync.core.errors import (
     NotSignedIn,
     SidePaused,
     TooManyGuesses,
+    TooManyTests,
     VendorUnavailable,
     WanesyncError,
     WrongAccount,
@@ -87,6 +88,7 @@ KINDS: Mapping[type[Exception], ProblemKind] = {
     NotAllowed: ProblemKind("forbidden", 403, "Not allowed"),
     TooManyListeners: ProblemKind("too-many-live-pages", 429, "Too many live pages"),
     TooManyGuesses: ProblemKind("too-many-requests", 429, "Too many attempts"),
+    TooManyTests: ProblemKind("too-many-tests", 429, "Too many test notices"),
     NotFound: ProblemKind("not-found", 404, "Not found"),
     ConfigError: _INVALID,
     ConfirmationNeeded: ProblemKind("confirmation-needed", 409, "A second confirmation is needed"),
@@ -152,7 +154,7 @@ def find_headers(error: Exception) -> dict[str, str]:
     match error:
         case HTTPException():
             return dict(error.headers or {})
-        case TooManyGuesses():
+        case TooManyGuesses() | TooManyTests():
             return {"Retry-After": str(error.retry_after_s)}
         case DatabaseUnavailable():
             return {"Retry-After": str(RETRY_AFTER_S)}

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Form, Request
 from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
-from wanesync.admin.pages.sign_in import Text, find_address, hash_new
+from wanesync.admin.pages.sign_in import Text, find_address, find_local, hash_new
 from wanesync.admin.rendering import render
 from wanesync.admin.security import second_factor, totp
 from wanesync.admin.security.permissions import Permission
-from wanesync.admin.security.sign_in import prove_password
+from wanesync.admin.security.sign_in import prove_again, prove_password
 from wanesync.admin.security.visitors import Visitor, require
 from wanesync.admin.services import AdminServices, Services
 from wanesync.core.errors import ConfigError, NotSignedIn, WanesyncError
@@ -23,6 +23,7 @@ from wanesync.ops.access.users import change_password, get_user
 
 router = APIRouter(prefix="/account", include_in_schema=False)
 Mine = Annotated[Visitor, require(Permission.ACCOUNT)]
+Proved = Annotated[Visitor, require(Permission.ACCOUNT, fresh=True)]
 
 
 @router.get("")
@@ -46,8 +47,8 @@ def set_password(  # nosec B107 - a form may come without the field
 
 
 @router.post("/second-factor")
-def prepare_factor(request: Request, services: Services, visitor: Mine) -> Response:
-    """Show the picture of a new second factor."""
+def prepare_factor(request: Request, services: Services, visitor: Proved) -> Response:
+    """Show the picture of a new second factor, each time another one: a thief of the session must not know it."""
     return _show(request, services, visitor, prepared=second_factor.prepare(services.store, visitor.name))
 
 
@@ -64,7 +65,7 @@ def turn_on(request: Request, services: Services, visitor: Mine, code: Text = ""
             services.store, visitor.operator, visitor.name, code, keep_session=visitor.session_id
         )
     except (ConfigError, NotSignedIn) as error:
-        prepared = second_factor.prepare(services.store, visitor.name)
+        prepared = second_factor.prepare(services.store, visitor.name, renew=False)
         return _show(request, services, visitor, prepared=prepared, problem=_describe(error))
     return _show(request, services, visitor, codes=codes)
 
@@ -78,6 +79,29 @@ def turn_off(request: Request, services: Services, visitor: Mine, current: Text 
         return _show(request, services, visitor, problem=_describe(error))
     turn_off_factor(services.store, visitor.operator, visitor.name, keep_session=visitor.session_id)
     return RedirectResponse("/account?saved=second-factor", 303)
+
+
+@router.get("/confirm")
+def ask_proof(request: Request, visitor: Mine, next: str = "/") -> Response:  # noqa: A002 - the name in the address
+    """The page that asks for the password again, before what a thief of the session must not do."""
+    return render(request, "account/confirm.html", next=find_local(next), problem="")
+
+
+@router.post("/confirm")
+def prove(  # nosec B107 - a form may come without the field
+    request: Request,
+    services: Services,
+    visitor: Mine,
+    current: Text = "",
+    code: Text = "",
+    next: Text = "/",  # noqa: A002 - as above
+) -> Response:
+    """Take password and second factor again, and lead back to the page; they count for five minutes."""
+    try:
+        prove_again(services, visitor, current, code, find_address(services, request))
+    except NotSignedIn as error:
+        return render(request, "account/confirm.html", status=422, next=find_local(next), problem=str(error))
+    return RedirectResponse(find_local(next), 303)
 
 
 @router.post("/sessions/end")

@@ -34,7 +34,7 @@ router = APIRouter(prefix="/reconcile", include_in_schema=False)
 NAV = NavEntry("/reconcile", "Reconcile", 60)
 Reader = Annotated[Visitor, require(Permission.SEE)]
 Starter = Annotated[Visitor, require(Permission.RECONCILE)]
-Approver = Annotated[Visitor, require(Permission.APPROVE)]
+Approver = Annotated[Visitor, require(Permission.APPROVE, fresh=True)]
 
 PAGE_RUNS, PAGE_ROWS = 20, 25
 KINDS_OF_STATE = {

@@ -30,8 +30,8 @@ USED = "this link does not work any more: it was used, or its time is over"
 def show_login(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
     """The log-in page."""
     if request.state.visitor is not None:
-        return RedirectResponse(_local(next), 303)
-    return render(request, "account/login.html", next=_local(next), problem="", name="")
+        return RedirectResponse(find_local(next), 303)
+    return render(request, "account/login.html", next=find_local(next), problem="", name="")
 
 
 @router.post("/login")
@@ -53,7 +53,7 @@ def log_in(  # nosec B107 - a form may come without the field
     except (NotSignedIn, TooManyGuesses) as error:
         status = 429 if isinstance(error, TooManyGuesses) else 401
         response: Response = render(
-            request, "account/login.html", status=status, next=_local(next), problem=str(error), name=name
+            request, "account/login.html", status=status, next=find_local(next), problem=str(error), name=name
         )
         if isinstance(error, TooManyGuesses):
             response.headers["Retry-After"] = str(error.retry_after_s)
@@ -63,18 +63,18 @@ def log_in(  # nosec B107 - a form may come without the field
     before = cookies.read_session(services, request)
     if before:
         services.store.run(lambda tx: tx.admin_sessions.drop(hash_secret(before)))
-    response = RedirectResponse(_local(next), 303)
-    cookies.set_session(services, response, secret)
-    cookies.set_device(services, response, user)
+    response = RedirectResponse(find_local(next), 303)
+    cookies.set_session(services, request, response, secret)
+    cookies.set_device(services, request, response, user)
     return response
 
 
 @router.post("/logout")
-def log_out(services: Services, visitor: Annotated[Visitor, require(Permission.ACCOUNT)]) -> Response:
+def log_out(request: Request, services: Services, visitor: Annotated[Visitor, require(Permission.ACCOUNT)]) -> Response:
     """End the session; what the browser has stored of the pages is removed."""
     end_session(services.store, visitor.operator, visitor.session_id)
     response = RedirectResponse("/login", 303)
-    cookies.clear_session(services, response)
+    cookies.clear_session(services, request, response)
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response
 
@@ -145,7 +145,7 @@ def _show_form(request: Request, token: str, user: str, problem: str, name: str 
     )
 
 
-def _local(path: str) -> str:
+def find_local(path: str) -> str:
     """Return a path of this service, "/" for anything else: a log-in leads to no other site."""
     try:
         parts = urlsplit(path)

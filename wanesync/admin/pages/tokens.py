@@ -18,6 +18,8 @@ from wanesync.ops.access.tokens import MAX_DAYS, create_token, list_tokens, revo
 router = APIRouter(prefix="/tokens", include_in_schema=False)
 NAV = NavEntry("/tokens", "Tokens", 910, Permission.TOKENS)
 Admin = Annotated[Visitor, require(Permission.TOKENS)]
+Proved = Annotated[Visitor, require(Permission.TOKENS, fresh=True)]
+"""An admin who gave the password lately: a token outlives the session of a thief."""
 
 
 @router.get("")
@@ -30,7 +32,7 @@ def show(request: Request, services: Services, visitor: Admin) -> Response:
 def create(
     request: Request,
     services: Services,
-    visitor: Admin,
+    visitor: Proved,
     name: Annotated[str, Form(max_length=200)],
     role: Annotated[OperatorRole, Form()],
     days: Annotated[int, Form()],

@@ -20,6 +20,8 @@ from wanesync.ops.access.users import add_user, change_role, list_users, remove_
 router = APIRouter(prefix="/users", include_in_schema=False)
 NAV = NavEntry("/users", "Users", 900, Permission.USERS)
 Admin = Annotated[Visitor, require(Permission.USERS)]
+Proved = Annotated[Visitor, require(Permission.USERS, fresh=True)]
+"""An admin who gave the password lately: a user who is added outlives the session of a thief."""
 Name = Annotated[str, Form(max_length=200)]
 
 
@@ -31,7 +33,7 @@ def show(request: Request, services: Services, visitor: Admin) -> Response:
 
 @router.post("/add")
 def add(
-    request: Request, services: Services, visitor: Admin, name: Name, role: Annotated[OperatorRole, Form()]
+    request: Request, services: Services, visitor: Proved, name: Name, role: Annotated[OperatorRole, Form()]
 ) -> Response:
     """Add a user, and show the link by which he or she sets the password."""
     try:
@@ -42,14 +44,14 @@ def add(
 
 
 @router.post("/link")
-def make_link(request: Request, services: Services, visitor: Admin, name: Name) -> Response:
+def make_link(request: Request, services: Services, visitor: Proved, name: Name) -> Response:
     """Show a link by which a user sets a new password."""
     return _show(request, services, link_of=name, link=_make_link(request, services, visitor, name))
 
 
 @router.post("/role")
 def set_role(
-    request: Request, services: Services, visitor: Admin, name: Name, role: Annotated[OperatorRole, Form()]
+    request: Request, services: Services, visitor: Proved, name: Name, role: Annotated[OperatorRole, Form()]
 ) -> Response:
     """Give a user another role."""
     try:
@@ -60,7 +62,7 @@ def set_role(
 
 
 @router.post("/second-factor/off")
-def forget_factor(services: Services, visitor: Admin, name: Name) -> Response:
+def forget_factor(services: Services, visitor: Proved, name: Name) -> Response:
     """Turn off the second factor of a user whose phone is lost."""
     turn_off_factor(services.store, visitor.operator, name)
     return RedirectResponse("/users", 303)
@@ -74,7 +76,7 @@ def end_all(services: Services, visitor: Admin, name: Name) -> Response:
 
 
 @router.post("/remove")
-def remove(request: Request, services: Services, visitor: Admin, name: Name) -> Response:
+def remove(request: Request, services: Services, visitor: Proved, name: Name) -> Response:
     """Remove a user and end all sessions."""
     try:
         remove_user(services.store, visitor.operator, name)

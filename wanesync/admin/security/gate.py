@@ -21,7 +21,7 @@ from wanesync.admin.security.visitors import FOREIGN, Visitor
 from wanesync.admin.services import AdminServices
 from wanesync.core.errors import NotAllowed, NotSignedIn, WanesyncError
 from wanesync.core.operating.operators import Via
-from wanesync.ops.access.logins import find_session
+from wanesync.ops.access.logins import find_session, is_fresh
 from wanesync.ops.access.tokens import find_token
 from wanesync.store.tables.operating.access import SessionRow
 
@@ -71,7 +71,8 @@ class Gate:
             await response(scope, receive, send)
             return
         request.state.visitor = found.visitor
-        await self._app(scope, _bound_body(receive), self._with_cookie(send, found.secret) if found.secret else send)
+        answer = self._with_cookie(request, send, found.secret) if found.secret else send
+        await self._app(scope, _bound_body(receive), answer)
 
     def _admit(self, request: Request) -> SignOn:
         """Return who a request comes from. Raises NotSignedIn and NotAllowed."""
@@ -105,12 +106,14 @@ class Gate:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if self._has_token(request):
             known = find_token(services.store, token.strip()) if scheme.lower() == "bearer" else None
-            return SignOn(Visitor(known.name, known.role, Via.API) if known else None)
+            role = known.role_now if known else None
+            return SignOn(Visitor(known.name, role, Via.API) if known and role else None)
         secret = cookies.read_session(services, request)
         session = self._find_session(request, secret) if secret else None
         visitor = None
         if session is not None and session.role is not None:
-            visitor = Visitor(session.user, session.role, Via.PAGE, csrf.make_token(secret), session.id)
+            fresh, token = is_fresh(session, services.store.now_ms()), csrf.make_token(secret)
+            visitor = Visitor(session.user, session.role, Via.PAGE, token, session.id, is_fresh=fresh)
         return sign_on(services, request, visitor)
 
     def _find_session(self, request: Request, secret: str) -> SessionRow | None:
@@ -129,11 +132,11 @@ class Gate:
             return Response(status_code=401, headers={"HX-Redirect": "/login"})
         return RedirectResponse(login, 303)
 
-    def _with_cookie(self, send: Send, secret: str) -> Send:
+    def _with_cookie(self, request: Request, send: Send, secret: str) -> Send:
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
                 holder = Response()
-                cookies.set_session(self._services, holder, secret)
+                cookies.set_session(self._services, request, holder, secret)
                 headers = [(name, value) for name, value in holder.raw_headers if name == b"set-cookie"]
                 message["headers"] = [*message.get("headers", []), *headers]
             await send(message)

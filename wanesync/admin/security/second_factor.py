@@ -18,9 +18,12 @@ class Prepared:
     address: str = field(repr=False)
 
 
-def prepare(store: Store, name: str) -> Prepared:
-    """Make a secret for a user. Raises NotFound; raises ConfigError where the second factor is on."""
-    secret = prepare_factor(store, name, totp.make_secret())
+def prepare(store: Store, name: str, *, renew: bool = True) -> Prepared:
+    """Make a secret for a user; without ``renew`` take one that waits for its code.
+
+    Raises NotFound; raises ConfigError where the second factor is on.
+    """
+    secret = prepare_factor(store, name, totp.make_secret(), renew=renew)
     return Prepared(secret, totp.make_address(secret, name))
 
 

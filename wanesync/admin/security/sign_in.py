@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from wanesync.admin.security import totp
+from wanesync.admin.security.visitors import Visitor
 from wanesync.admin.services import AdminServices
 from wanesync.core.errors import NotSignedIn
 from wanesync.core.operating.operators import MAX_NAME_CHARS, Operator, Via
@@ -68,6 +69,30 @@ def note_refusal(services: AdminServices, typed: str) -> None:
             tx.audit.add(Operator(name, Via.PAGE), "session.refused", name)
 
     services.store.run(note)
+
+
+def prove_again(services: AdminServices, visitor: Visitor, password: str, code: str, address: str) -> None:
+    """Note on a session that its user gave password and second factor again. Raises NotSignedIn and TooManyGuesses."""
+    store, name = services.store, visitor.name
+    subjects = find_subjects(store, name, address)
+    count_guess(store, subjects)
+    known = store.read(lambda tx: tx.admin_users.secrets(name))
+    matches = services.passwords.matches(known.password if known else "", password)
+
+    def note(tx: Tx) -> bool:
+        now = tx.admin_users.secrets(name)
+        kept = _use_code(now, code, tx.now_ms) if now else None
+        if not matches or known is None or now is None or kept is None or now.password != known.password:
+            return False
+        if kept != now:
+            tx.admin_users.set_secrets(name, kept)
+        give_back(tx, subjects)
+        tx.admin_sessions.prove(visitor.session_id)
+        tx.audit.add(visitor.operator, "session.prove", name)
+        return True
+
+    if not store.run(note):
+        raise NotSignedIn("the password or the code is wrong")
 
 
 def prove_password(services: AdminServices, name: str, password: str, address: str) -> None:

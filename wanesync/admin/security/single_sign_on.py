@@ -58,9 +58,10 @@ def _begin(services: AdminServices, name: str) -> SignOn:
             user = tx.admin_users.get(name)
         if user is None:
             raise NotAllowed(f"{name} is no user of this service: an admin adds users")
-        secret = begin_session(tx, name, services.access.limits)
+        secret = begin_session(tx, name, services.access.limits, is_proved=False)
         tx.audit.add(Operator(name, Via.PAGE), "session.begin", name, None, {"by": "single sign-on"})
         return user, secret
 
     user, secret = services.store.run(begin)
-    return SignOn(Visitor(name, user.role, Via.PAGE, csrf.make_token(secret), hash_secret(secret)), secret)
+    session_id, is_fresh = hash_secret(secret), not user.has_password
+    return SignOn(Visitor(name, user.role, Via.PAGE, csrf.make_token(secret), session_id, is_fresh=is_fresh), secret)

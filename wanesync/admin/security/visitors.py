@@ -11,7 +11,7 @@ from fastapi.params import Depends as Dependency
 from wanesync.admin.security import csrf
 from wanesync.admin.security.masking import Kind, mask
 from wanesync.admin.security.permissions import Permission, is_allowed
-from wanesync.core.errors import NotAllowed, NotSignedIn
+from wanesync.core.errors import NotAllowed, NotSignedIn, ProofNeeded
 from wanesync.core.operating.operators import Operator, OperatorRole, Via
 
 FOREIGN = "this request did not come from a page of this session: load the page again and repeat it"
@@ -19,13 +19,17 @@ FOREIGN = "this request did not come from a page of this session: load the page 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """An operator who is signed in. ``session_id``: of the session, "" for a token of the API."""
+    """An operator who is signed in. ``session_id``: of the session, "" for a token of the API.
+
+    ``is_fresh``: password and second factor were given lately (``ops.access.logins.is_fresh``).
+    """
 
     name: str
     role: OperatorRole
     via: Via
     csrf: str = field(default="", repr=False)
     session_id: str = ""
+    is_fresh: bool = False
 
     @property
     def operator(self) -> Operator:
@@ -44,11 +48,12 @@ class Visitor:
 _REQUIRED: dict[Callable[..., object], Permission] = {}
 
 
-def require(permission: Permission) -> Dependency:
+def require(permission: Permission, *, fresh: bool = False) -> Dependency:
     """Return the dependency that every route declares: who is signed in, and that he or she may do this.
 
     For a request that changes something it also checks the token of the session: the hidden field ``csrf`` of a form,
-    or the header ``X-CSRF-Token``. Raises NotSignedIn and NotAllowed in the request.
+    or the header ``X-CSRF-Token``. ``fresh``: on a page password and second factor must have been given lately. Raises
+    NotSignedIn, NotAllowed and ProofNeeded in the request.
     """
 
     async def find(request: Request) -> Visitor:
@@ -59,6 +64,8 @@ def require(permission: Permission) -> Dependency:
             await _check_token(request, visitor)
         if not visitor.may(permission):
             raise NotAllowed(f"the role {visitor.role} has no permission to {permission.replace('_', ' ')}")
+        if fresh and visitor.via is Via.PAGE and not visitor.is_fresh:
+            raise ProofNeeded("give your password again first")
         return visitor
 
     _remember(find, permission)

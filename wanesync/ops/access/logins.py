@@ -18,6 +18,8 @@ SETUP_LINK_MS = 24 * 3_600_000
 """How long a set-up link works (our choice); each start without a user makes a new one."""
 PASSWORD_LINK_MS = 3_600_000
 """How long a link to set a password works (our choice)."""
+FRESH_MS = 5 * 60_000
+"""How long a password counts for what a thief of the session must not do (our choice): a few clicks on a page."""
 TOUCH_MS = 30_000
 """A session in use is noted so often: not at each request, which would be a write for each."""
 
@@ -40,13 +42,21 @@ def hash_secret(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def begin_session(tx: Tx, user: str, limits: SessionLimits) -> str:
-    """Begin a session of a user and return its secret; remove the sessions that have ended."""
+def begin_session(tx: Tx, user: str, limits: SessionLimits, *, is_proved: bool = True) -> str:
+    """Begin a session of a user and return its secret; remove the sessions that have ended.
+
+    ``is_proved``: the user gave password and second factor for it.
+    """
     secret = make_secret()
     tx.admin_sessions.drop_ended(tx.now_ms - limits.idle_ms, tx.now_ms - limits.absolute_ms)
-    tx.admin_sessions.add(hash_secret(secret), user)
+    tx.admin_sessions.add(hash_secret(secret), user, is_proved=is_proved)
     tx.admin_users.set_seen(user)
     return secret
+
+
+def is_fresh(session: SessionRow, now_ms: int) -> bool:
+    """Return whether password and second factor were given lately; a user who has no password cannot give one."""
+    return not session.has_password or now_ms - session.proved_ms <= FRESH_MS
 
 
 def find_session(store: Store, secret: str, limits: SessionLimits, *, is_use: bool = True) -> SessionRow | None:

@@ -14,9 +14,10 @@ FindStep = Callable[[str], int]
 """Secret -> the time step whose code was typed, 0 for a wrong one."""
 
 
-def prepare_factor(store: Store, name: str, secret: str) -> str:
-    """Store a new secret until a code confirms it; return the one to be confirmed, an earlier one if there is.
+def prepare_factor(store: Store, name: str, secret: str, *, renew: bool = False) -> str:
+    """Store a new secret until a code confirms it; return the one to be confirmed.
 
+    That is an earlier one if there is, as after a wrong code, unless ``renew``: a thief of a session may have seen it.
     Raises NotFound; raises ConfigError where the second factor is on.
     """
 
@@ -24,9 +25,10 @@ def prepare_factor(store: Store, name: str, secret: str) -> str:
         secrets = _need(tx, name)
         if secrets.totp:
             raise ConfigError([f"the second factor of {name} is on already"])
-        if not secrets.new_totp:
-            tx.admin_users.set_secrets(name, replace(secrets, new_totp=secret))
-        return secrets.new_totp or secret
+        if secrets.new_totp and not renew:
+            return secrets.new_totp
+        tx.admin_users.set_secrets(name, replace(secrets, new_totp=secret))
+        return secret
 
     return store.run(prepare)
 

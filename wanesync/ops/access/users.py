@@ -66,14 +66,18 @@ def add_first_user(store: Store, operator: Operator, link_hash: str, name: str, 
 
 
 def remove_user(store: Store, operator: Operator, name: str) -> None:
-    """Remove a user and end all sessions. Raises NotFound; raises ConfigError for the last admin."""
+    """Remove a user, and end all sessions and tokens of that user.
+
+    Raises NotFound; raises ConfigError for the last admin.
+    """
 
     def remove(tx: Tx) -> None:
         user = _keep_an_admin(tx, name)
         tx.admin_users.drop(user.name)
         tx.admin_sessions.drop_of(user.name)
         tx.admin_links.drop_of(user.name)
-        tx.audit.add(operator, "user.remove", user.name, {"role": user.role}, None)
+        tokens = tx.admin_tokens.drop_of(user.name)
+        tx.audit.add(operator, "user.remove", user.name, {"role": user.role, "tokens": tokens}, None)
 
     store.run(remove)
 

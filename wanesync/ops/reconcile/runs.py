@@ -143,12 +143,18 @@ def start_run(store: Store, operator: Operator, options: RunOptions) -> str:
 
 
 def approve_run(store: Store, operator: Operator, run_id: str, *, approval: bool) -> None:
-    """Approve a compared run, as another person than the one who started it. Raises NotFound and GuardError."""
+    """Approve a compared run, as another person than the one who started it. Raises NotFound and GuardError.
+
+    On a page it takes a second factor: whoever made a second account and its password could approve by it.
+    """
 
     def approve(tx: Tx) -> None:
         run = _get(tx, run_id)
         run.check_approve(approval, operator)
         _check_tokens(tx, run, operator)
+        user = tx.admin_users.get(operator.name) if operator.via is Via.PAGE else None
+        if user is not None and user.has_password and not user.has_totp:
+            raise GuardError("an approval takes a second factor: turn yours on, on the page of your account")
         facts = replace(run.facts, approved_by=operator.name, approved_ms=tx.now_ms)
         _change(tx, run, RunState.APPROVED, facts)
         tx.audit.add(operator, "reconcile.approve", run_id, {"state": run.state}, {"started_by": facts.started_by})

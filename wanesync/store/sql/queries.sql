@@ -606,6 +606,10 @@ WHERE heartbeat_ms > :fresh_ms AND heartbeat_ms <= :ahead_ms ORDER BY started_ms
 -- name: key_reports
 SELECT key_ids FROM processes WHERE heartbeat_ms > :fresh_ms AND heartbeat_ms <= :ahead_ms ORDER BY name;
 
+-- name: silent_processes
+SELECT name, heartbeat_ms, key_ids FROM processes
+WHERE (heartbeat_ms <= :fresh_ms OR heartbeat_ms > :ahead_ms) AND key_ids <> '' ORDER BY name;
+
 -- name: count_on_map
 SELECT COUNT(*) FROM processes
 WHERE heartbeat_ms > :fresh_ms AND heartbeat_ms <= :ahead_ms AND map_generation = :map_generation;
@@ -1468,17 +1472,20 @@ UPDATE admin_users SET secrets = :new_secrets WHERE name IN (
     SELECT name FROM admin_users WHERE name = :first AND secrets = :secrets /* skip locked */) RETURNING name;
 
 -- name: add_admin_session
-INSERT INTO admin_sessions (id, user_name, created_ms, seen_ms) VALUES (:id, :name, :now, :now);
+INSERT INTO admin_sessions (id, user_name, created_ms, seen_ms, proved_ms) VALUES (:id, :name, :now, :now, :proved_ms);
 
 -- name: admin_session
-SELECT s.id, s.user_name, s.created_ms, s.seen_ms, u.role FROM admin_sessions s JOIN admin_users u ON u.name = s.user_name
+SELECT s.id, s.user_name, s.created_ms, s.seen_ms, u.role, s.proved_ms, u.can_sign_in FROM admin_sessions s JOIN admin_users u ON u.name = s.user_name
 WHERE s.id = :id;
 
 -- name: admin_sessions_of
-SELECT id, user_name, created_ms, seen_ms, '' FROM admin_sessions WHERE user_name = :name ORDER BY created_ms DESC, id;
+SELECT id, user_name, created_ms, seen_ms, '', proved_ms, 0 FROM admin_sessions WHERE user_name = :name ORDER BY created_ms DESC, id;
 
 -- name: touch_admin_session
 UPDATE admin_sessions SET seen_ms = :now WHERE id = :id;
+
+-- name: prove_admin_session
+UPDATE admin_sessions SET proved_ms = :now WHERE id = :id;
 
 -- name: drop_admin_session
 DELETE FROM admin_sessions WHERE id = :id;
@@ -1490,20 +1497,25 @@ DELETE FROM admin_sessions WHERE user_name = :name AND id <> :but;
 DELETE FROM admin_sessions WHERE seen_ms < :seen_ms OR created_ms < :created_ms;
 
 -- name: add_admin_token
-INSERT INTO admin_tokens (id, name, role, hash, made_by, created_ms, expires_ms, used_ms)
-VALUES (:id, :name, :role, :hash, :made_by, :now, :expires_ms, 0);
+INSERT INTO admin_tokens (id, name, role, hash, made_by, created_ms, expires_ms, used_ms, owner)
+VALUES (:id, :name, :role, :hash, :made_by, :now, :expires_ms, 0, :owner);
 
 -- name: admin_token
-SELECT id, name, role, hash, made_by, created_ms, expires_ms, used_ms FROM admin_tokens WHERE id = :id;
+SELECT t.id, t.name, t.role, t.hash, t.made_by, t.created_ms, t.expires_ms, t.used_ms, t.owner, u.role
+FROM admin_tokens t LEFT JOIN admin_users u ON u.name = t.owner WHERE t.id = :id;
 
 -- name: admin_tokens
-SELECT id, name, role, hash, made_by, created_ms, expires_ms, used_ms FROM admin_tokens ORDER BY created_ms DESC, id;
+SELECT t.id, t.name, t.role, t.hash, t.made_by, t.created_ms, t.expires_ms, t.used_ms, t.owner, u.role
+FROM admin_tokens t LEFT JOIN admin_users u ON u.name = t.owner ORDER BY t.created_ms DESC, t.id;
 
 -- name: touch_admin_token
 UPDATE admin_tokens SET used_ms = :now WHERE id = :id;
 
 -- name: drop_admin_token
 DELETE FROM admin_tokens WHERE id = :id RETURNING id;
+
+-- name: drop_admin_tokens_of
+DELETE FROM admin_tokens WHERE owner = :name RETURNING id;
 
 -- name: drop_ended_admin_tokens
 DELETE FROM admin_tokens WHERE expires_ms < :before_ms;

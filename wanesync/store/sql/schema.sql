@@ -414,7 +414,9 @@ CREATE TABLE admin_sessions (
     id TEXT NOT NULL PRIMARY KEY,
     user_name TEXT NOT NULL,
     created_ms BIGINT NOT NULL,
-    seen_ms BIGINT NOT NULL
+    seen_ms BIGINT NOT NULL,
+    -- When the user gave password and second factor last; 0 for a session of single sign-on.
+    proved_ms BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX admin_sessions_user ON admin_sessions (user_name);
 CREATE INDEX admin_sessions_seen ON admin_sessions (seen_ms);
@@ -426,6 +428,8 @@ CREATE TABLE admin_tokens (
     role TEXT NOT NULL CHECK (role IN ('viewer', 'operator', 'admin')),
     hash TEXT NOT NULL,
     made_by TEXT NOT NULL,
+    -- The user whose role bounds it at any time; '' for one that was made in the terminal.
+    owner TEXT NOT NULL DEFAULT '',
     created_ms BIGINT NOT NULL,
     expires_ms BIGINT NOT NULL,
     used_ms BIGINT NOT NULL

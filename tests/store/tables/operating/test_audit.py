@@ -93,3 +93,12 @@ def test_a_sqlite_file_refuses_changes_from_any_program(store: Store) -> None:
         refused = pytest.raises(sqlite3.IntegrityError, match="never changed")
         with closing(sqlite3.connect(store.url_label.removeprefix("sqlite:"))) as other, refused:
             other.execute("DELETE FROM audit_log")
+
+
+def test_texts_of_a_state_are_bounded_and_hold_no_controls(store: Store) -> None:
+    """A row stays for good, and is shown in terminals, pages and exports."""
+    state = {"reason": "x" * 10_000, "names": ["a\x1b[31mb", "c\u202ed"], "nested": {"text": "e\0f"}, "count": 3}
+    store.run(lambda tx: tx.audit.add(ANNA, "alert.silence", "1", None, state))
+    with store.reading() as tx:
+        kept = tx.audit.find(AuditFilter(), 1)[0].after
+    assert kept == {"reason": "x" * 500, "names": ["a[31mb", "cd"], "nested": {"text": "ef"}, "count": 3}

@@ -73,7 +73,8 @@ def revoke(
 def _as_row(token: TokenRow, now_ms: int) -> tuple[str, ...]:
     left_ms = token.expires_ms - now_ms
     used = f"{format_duration(now_ms - token.used_ms)} ago" if token.used_ms else "never"
-    return token.id, token.name, token.role, token.made_by, format_duration(left_ms) if left_ms > 0 else "expired", used
+    role = token.role if token.role_now is token.role else f"{token.role} (now {token.role_now or 'none'})"
+    return token.id, token.name, role, token.made_by, format_duration(left_ms) if left_ms > 0 else "expired", used
 
 
 def _as_json(token: TokenRow) -> dict[str, object]:
@@ -81,7 +82,9 @@ def _as_json(token: TokenRow) -> dict[str, object]:
         "id": token.id,
         "name": token.name,
         "role": str(token.role),
+        "role_now": str(token.role_now) if token.role_now else None,
         "made_by": token.made_by,
+        "owner": token.owner or None,
         "created_ms": token.created_ms,
         "expires_ms": token.expires_ms,
         "used_ms": token.used_ms or None,

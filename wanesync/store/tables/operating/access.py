@@ -47,18 +47,28 @@ class UserSecrets:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session of a user. ``id``: the SHA-256 of its cookie; ``role``: None in a list."""
+    """A session of a user. ``id``: the SHA-256 of its cookie; ``role``: None in a list.
+
+    ``proved_ms``: when the user gave password and second factor last, 0 for never; ``has_password``: whether there is
+    one to be given (False in a list).
+    """
 
     id: str
     user: str
     created_ms: int
     seen_ms: int
     role: OperatorRole | None
+    proved_ms: int = 0
+    has_password: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRow:
-    """A token of the API. ``used_ms``: 0 if it was not used yet."""
+    """A token of the API. ``used_ms``: 0 if it was not used yet.
+
+    ``owner``: the user who made it on a page, "" for one made in the terminal; ``owner_role``: the role that user has
+    now, None without such a user.
+    """
 
     id: str
     name: str
@@ -68,6 +78,15 @@ class TokenRow:
     created_ms: int
     expires_ms: int
     used_ms: int
+    owner: str = ""
+    owner_role: OperatorRole | None = None
+
+    @property
+    def role_now(self) -> OperatorRole | None:
+        """What it may do now: never more than its owner; None if the owner is gone."""
+        if not self.owner:
+            return self.role
+        return None if self.owner_role is None else min(self.role, self.owner_role, key=[*OperatorRole].index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +172,14 @@ class Sessions(Table):
 
     __slots__ = ()
 
-    def add(self, session_id: str, user: str) -> None:
-        """Begin a session."""
-        self._session.rows("add_admin_session", id=session_id, name=user, now=self._session.now_ms)
+    def add(self, session_id: str, user: str, *, is_proved: bool = True) -> None:
+        """Begin a session. ``is_proved``: the user gave password and second factor for it."""
+        now = self._session.now_ms
+        self._session.rows("add_admin_session", id=session_id, name=user, now=now, proved_ms=now if is_proved else 0)
+
+    def prove(self, session_id: str) -> None:
+        """Note that the user of a session gave password and second factor again."""
+        self._session.rows("prove_admin_session", id=session_id, now=self._session.now_ms)
 
     def get(self, session_id: str) -> SessionRow | None:
         """Return a session with the role of its user; None without one."""
@@ -199,6 +223,7 @@ class Tokens(Table):
             made_by=token.made_by,
             now=self._session.now_ms,
             expires_ms=token.expires_ms,
+            owner=token.owner,
         )
 
     def get(self, token_id: str) -> TokenRow | None:
@@ -217,6 +242,10 @@ class Tokens(Table):
     def drop(self, token_id: str) -> bool:
         """Remove a token; False if there is none."""
         return self._session.row("drop_admin_token", id=token_id) is not None
+
+    def drop_of(self, owner: str) -> int:
+        """Remove the tokens of a user; return how many there were."""
+        return len(self._session.rows("drop_admin_tokens_of", name=owner))
 
     def drop_ended(self, before_ms: int) -> None:
         """Remove the tokens that expired before a time."""
@@ -280,10 +309,12 @@ def _user(row: Row) -> UserRow:
 
 
 def _session(row: Row) -> SessionRow:
-    session_id, user, created_ms, seen_ms, role = row
-    return SessionRow(session_id, user, created_ms, seen_ms, OperatorRole(role) if role else None)
+    session_id, user, created_ms, seen_ms, role, proved_ms, has_password = row
+    found = OperatorRole(role) if role else None
+    return SessionRow(session_id, user, created_ms, seen_ms, found, proved_ms, bool(has_password))
 
 
 def _token(row: Row) -> TokenRow:
-    token_id, name, role, *rest = row
-    return TokenRow(token_id, name, OperatorRole(role), *rest)
+    token_id, name, role, *rest, owner_role = row
+    found = OperatorRole(owner_role) if owner_role else None
+    return TokenRow(token_id, name, OperatorRole(role), *rest, owner_role=found)

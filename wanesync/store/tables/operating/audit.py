@@ -16,10 +16,13 @@ import orjson
 
 from wanesync.core.ids import bound
 from wanesync.core.operating.operators import Operator, Via
+from wanesync.core.values.characters import remove_invisible
 from wanesync.store.codec import JSON, pack
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
 
+MAX_TEXT_CHARS = 500
+"""Longest text of a state (our choice): names, codes, and reasons of operators."""
 State = Mapping[str, object]
 """What stood before or after a change, serialisable as JSON: ids, names and numbers, never a person's values."""
 
@@ -123,7 +126,19 @@ class Audit(Table):
 
 
 def _as_text(state: State | None) -> str:
-    return "" if state is None else pack(dict(state)).decode()
+    return "" if state is None else pack(_clean(dict(state))).decode()
+
+
+def _clean(value: object) -> object:
+    """Return a value whose texts are bounded and hold no controls: they stay for good, and are shown everywhere."""
+    match value:
+        case str():
+            return remove_invisible(value)[:MAX_TEXT_CHARS]
+        case Mapping():
+            return {name: _clean(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_clean(item) for item in value]
+    return value
 
 
 def _row(row: Row) -> AuditRow:
