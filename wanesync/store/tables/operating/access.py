@@ -315,6 +315,6 @@ def _session(row: Row) -> SessionRow:
 
 
 def _token(row: Row) -> TokenRow:
-    token_id, name, role, *rest, owner_role = row
+    token_id, name, role, digest, made_by, created_ms, expires_ms, used_ms, owner, owner_role = row
     found = OperatorRole(owner_role) if owner_role else None
-    return TokenRow(token_id, name, OperatorRole(role), *rest, owner_role=found)
+    return TokenRow(token_id, name, OperatorRole(role), digest, made_by, created_ms, expires_ms, used_ms, owner, found)
