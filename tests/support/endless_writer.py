@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+from wanesync.core.errors import DatabaseUnavailable
 from wanesync.store import open_store
 from wanesync.store.key_source import FileKeys
 
@@ -20,7 +21,9 @@ def main(url: str, key_file: str) -> None:
     """Write one row after the other."""
     with closing(open_store(url, FileKeys(Path(key_file)))) as store:
         while True:
-            store.run(lambda tx: tx.journal.add("test", None, "", "", {"city": "Ulm"}))
+            # Postgres ends the connection of a process that was stopped inside a transaction.
+            with suppress(DatabaseUnavailable):
+                store.run(lambda tx: tx.journal.add("test", None, "", "", {"city": "Ulm"}))
             time.sleep(PAUSE_S)
 
 
