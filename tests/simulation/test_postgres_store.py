@@ -13,7 +13,7 @@ from wanesync.bench.postgres_cluster import temporary_cluster
 from wanesync.store import postgres
 from wanesync.store.queries import Dialect, load_queries
 
-SEED = 140_000_069
+SEED = 140_000_070
 """In it another process stores a copy between what a transaction reads and what it stores."""
 LATE = "a copy replaced one that came after it was decided"
 
