@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
@@ -54,8 +55,6 @@ IMPORT_NAMES = {
 """Packages whose module is called otherwise."""
 PURE_LIBRARIES = {"idna", "phonenumbers"}
 """Deterministic, without input or output: what the core may use beside the standard library."""
-LOADED_BY_OTHERS = {"python_multipart"}
-"""Modules that a library of ours imports only when it needs them: Starlette, to read a form."""
 COME_ALONG = {"botocore", "markupsafe", "psycopg_pool", "pydantic_core", "requests"}
 """Modules that a requirement brings along, at the version that fits."""
 LOADED_BY_OTHERS = {"python_multipart"}
@@ -132,9 +131,10 @@ def test_the_requirements_are_what_the_package_imports() -> None:
     assert used - modules - set(sys.stdlib_module_names) - COME_ALONG == {"wanesync"}, "imported and not required"
 
 
-@pytest.mark.parametrize("path", sorted((PACKAGE / "core").rglob("*.py")), ids=lambda path: path.stem)
-def test_the_core_imports_pure_libraries_only(path: Path) -> None:
-    assert imports(path) <= sys.stdlib_module_names | {"wanesync"} | PURE_LIBRARIES
+def test_the_core_imports_pure_libraries_only() -> None:
+    allowed = sys.stdlib_module_names | {"wanesync"} | PURE_LIBRARIES
+    others = {path.relative_to(ROOT).as_posix(): imports(path) - allowed for path in (PACKAGE / "core").rglob("*.py")}
+    assert {path: names for path, names in others.items() if names} == {}
 
 
 def test_modules_are_nouns() -> None:
@@ -176,10 +176,9 @@ def test_every_rule_that_is_cited_is_written() -> None:
     assert [entry for entry in sorted(cited) if entry[0] not in written] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_links_of_a_document_lead_to_files(path: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())
-    assert [link for link in links if not (path.parent / link).exists()] == []
+def test_links_of_a_document_lead_to_files() -> None:
+    links = [(path, link) for path in DOCUMENTS for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text())]
+    assert [f"{path.name}: {link}" for path, link in links if not (path.parent / link).exists()] == []
 
 
 def test_continuous_integration_runs_what_a_person_runs() -> None:
@@ -194,6 +193,16 @@ def test_help_names_every_door_of_the_makefile() -> None:
     assert doors - {"help"} == set(re.findall(r"(?m)^\t@echo 'make (\S+)", text))
     called = set(re.findall(r"`make ([a-z-]+)", "".join(path.read_text() for path in DOCUMENTS)))
     assert called <= doors
+
+
+def test_nothing_in_the_makefile_hides_what_stands_above_it() -> None:
+    """Make takes the last definition of a macro, and of a target's recipe; what stands above it is never run."""
+    text = (ROOT / "Makefile").read_text()
+    macros = re.findall(r"(?m)^define (\S+)", text)
+    recipes = re.findall(r"(?m)^([^\s.#:=][^\s:=]*):(?!=).*\n\t", text)
+    assert {"install", "install_package"} <= set(macros)
+    assert {"demo", "test", "$(VENV)/.dev"} <= set(recipes)
+    assert [name for names in (macros, recipes) for name, times in Counter(names).items() if times > 1] == []
 
 
 def test_every_input_that_failed_once_has_a_test(shared: Path) -> None:
