@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.support import postgres
+from wanesync.store import make_key, open_store
 
 pytest_plugins = ["tests.support.store_fixtures"]
 
@@ -20,6 +25,10 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 SLOW_FOLDERS = {"bench", "robustness", "simulation", "system"}
 SERVER_FOLDER = "WANESYNC_TEST_SERVER_FOLDER"
+MIGRATED = {"store", "installed", "opened", "pacers", "stage"}
+"""Fixtures that open ``database_url`` and migrate it."""
+COLLECTIONS = (50_000, 20, 100)
+"""Thresholds of the garbage collection: a full one goes over all that the suite holds, which is much."""
 
 # The parent is named, or Hypothesis would take other settings where the variable CI is set. No deadline: cores are
 # shared with other tests, so the duration of one example means nothing.
@@ -39,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A run in the background of a shell: its programs would ignore Ctrl-C as well.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.set_threshold(*COLLECTIONS)
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):
@@ -78,6 +88,12 @@ def _is_on_postgres(item: pytest.Item) -> bool:
     return "postgres" in getattr(getattr(item, "callspec", None), "params", {}).values()
 
 
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of the garbage collections of the tests."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real payloads and specifications."""
@@ -108,14 +124,40 @@ def postgres_url(postgres_databases: postgres.Databases) -> Iterator[str]:
 
 
 @pytest.fixture
+def migrated_postgres_url(postgres_databases: postgres.Databases) -> Iterator[str]:
+    """The address of a Postgres database with the schema."""
+    with postgres_databases.lend_migrated() as url:
+        yield url
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The address of an SQLite database that does not exist yet."""
     return f"sqlite:{tmp_path / 'wanesync.db'}"
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an SQLite database with the schema and without an index key, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "wanesync.db"
+    open_store(f"sqlite:{path}", [make_key("k001")], migrate=True).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("DELETE FROM settings")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url: str, migrated_file: Path) -> str:
+    """The address of an SQLite database with the schema."""
+    shutil.copy(migrated_file, sqlite_url.removeprefix("sqlite:"))
+    return sqlite_url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of a new, empty database, once of each kind."""
-    url = request.getfixturevalue(f"{request.param}_url")
+    """The address of a new database, once of each kind: empty, or with the schema where a fixture migrates it."""
+    name = f"{request.param}_url"
+    url = request.getfixturevalue(f"migrated_{name}" if MIGRATED.intersection(request.fixturenames) else name)
     assert isinstance(url, str)
     return url
