@@ -18,7 +18,7 @@ from wanesync.reconcile.lock import RUN_LOCK
 from wanesync.sandbox.seed_data import SeedOptions
 from wanesync.sandbox.server import Options
 
-PARTS = 3
+PARTS = 2
 KILLS = 9
 """In each part; apart they are done at the same time."""
 PEOPLE = 500

@@ -87,13 +87,14 @@ def _play(folder: Path, share: Share) -> None:
         except AssertionError:
             file.write_text(f"{share.seeds[0]}\n")
         return
-    play = importlib.import_module("tests.simulation.run").play_block
+    runner = importlib.import_module("tests.simulation.run")
+    runner.settle_down()
     for place in range(share.place, len(share.seeds), share.step):
         caught = _read(file)
         if len(caught) >= share.enough or (caught and place > 2 * min(map(share.seeds.index, caught)) + MORE):
             return
         seed = share.seeds[place]
-        if play(range(seed, seed + 1), None)[0].violations:
+        if runner.play_block(range(seed, seed + 1), None)[0].violations:
             with file.open("a") as stream:
                 stream.write(f"{seed}\n")
 
