@@ -84,30 +84,11 @@ class Retention(Table):
             after=events_ms - 1,
             more={"emptied": 0, "nothing": b""},
         )
-        jobs = [
-            RetentionRule(
-                "done jobs", "done_jobs_bound", "drop_done_jobs", self._before(policy.done_job_days), more=more
-            )
-            for more in ({"lane": lane, "kind": kind} for lane in Side for kind in JobKind)
-        ]
         return [
             *events,
             payloads,
-            *jobs,
-            RetentionRule(
-                "counted overwrites", "overwrites_bound", "drop_overwrites", self._before(policy.own_write_days)
-            ),
-            RetentionRule(
-                "counted sources",
-                "overwrite_sources_bound",
-                "drop_overwrite_sources",
-                self._before(policy.own_write_days),
-            ),
-            RetentionRule(
-                "webhook counts", "webhook_counts_bound", "drop_webhook_counts", self._before(policy.rejected_days)
-            ),
-            RetentionRule("counts of crowds", "source_counts_bound", "drop_source_counts", self._before(1)),
-            RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", self._before(policy.rejected_days)),
+            *self._done_jobs(policy),
+            *self._counts(policy),
             self._by_id("own writes", "pending_writes_bound", "drop_pending_writes", policy.own_write_days),
             self._by_id("closed conflicts", "conflicts_bound", "drop_conflicts", policy.conflict_days),
             RetentionRule("journal", "journal_bound", "drop_journal", self._before(policy.journal_days)),
@@ -122,6 +103,26 @@ class Retention(Table):
             self._figures("figures by minute", MINUTE_MS, policy.minute_figure_days),
             self._figures("figures by hour", HOUR_MS, policy.hour_figure_days),
             *self._alerts(policy),
+        ]
+
+    def _done_jobs(self, policy: RetentionPolicy) -> RetentionRules:
+        before_ms = self._before(policy.done_job_days)
+        return [
+            RetentionRule(
+                "done jobs", "done_jobs_bound", "drop_done_jobs", before_ms, more={"lane": lane, "kind": kind}
+            )
+            for lane in Side
+            for kind in JobKind
+        ]
+
+    def _counts(self, policy: RetentionPolicy) -> RetentionRules:
+        own_ms, rejected_ms = self._before(policy.own_write_days), self._before(policy.rejected_days)
+        return [
+            RetentionRule("counted overwrites", "overwrites_bound", "drop_overwrites", own_ms),
+            RetentionRule("counted sources", "overwrite_sources_bound", "drop_overwrite_sources", own_ms),
+            RetentionRule("webhook counts", "webhook_counts_bound", "drop_webhook_counts", rejected_ms),
+            RetentionRule("counts of crowds", "source_counts_bound", "drop_source_counts", self._before(1)),
+            RetentionRule("webhooks set aside", "rejected_bound", "drop_rejected", rejected_ms),
         ]
 
     def _alerts(self, policy: RetentionPolicy) -> RetentionRules:

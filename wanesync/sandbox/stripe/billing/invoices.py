@@ -320,32 +320,31 @@ def list_lines(call: Call) -> Record:
     return lines
 
 
+_EMPTY_FIELDS = (
+    "account_name account_tax_ids application automatically_finalizes_at custom_fields customer_account "
+    "default_payment_method default_source description due_date effective_at ending_balance footer "
+    "from_invoice hosted_invoice_url invoice_pdf last_finalization_error latest_revision next_payment_attempt "
+    "number on_behalf_of parent receipt_number rendering shipping_cost shipping_details statement_descriptor "
+    "subscription webhooks_delivered_at"
+).split()
+_ZERO_FIELDS = (
+    "amount_due amount_overpaid amount_paid amount_remaining amount_shipping attempt_count "
+    "post_payment_credit_notes_amount pre_payment_credit_notes_amount starting_balance subtotal "
+    "subtotal_excluding_tax total total_excluding_tax"
+).split()
+
+
 def new_invoice(account: Account, invoice_id: str, customer: Record, currency: str, cause: Cause) -> Record:
     """A draft without lines."""
-    nothing = dict.fromkeys(
-        (
-            "account_name account_tax_ids application automatically_finalizes_at custom_fields customer_account "
-            "default_payment_method default_source description due_date effective_at ending_balance footer "
-            "from_invoice hosted_invoice_url invoice_pdf last_finalization_error latest_revision next_payment_attempt "
-            "number on_behalf_of parent receipt_number rendering shipping_cost shipping_details statement_descriptor "
-            "subscription webhooks_delivered_at"
-        ).split()
-    )
-    automatic = {"disabled_reason": None, "enabled": False, "liability": None, "provider": None, "status": None}
     return {
         "id": invoice_id,
         "object": "invoice",
-        **nothing,
+        **dict.fromkeys(_EMPTY_FIELDS),
+        **dict.fromkeys(_ZERO_FIELDS, 0),
         "account_country": "US",
-        "amount_due": 0,
-        "amount_overpaid": 0,
-        "amount_paid": 0,
-        "amount_remaining": 0,
-        "amount_shipping": 0,
-        "attempt_count": 0,
         "attempted": False,
         "auto_advance": False,
-        "automatic_tax": automatic,
+        "automatic_tax": {"enabled": False, **dict.fromkeys(("disabled_reason", "liability", "provider", "status"))},
         "billing_reason": "manual",
         "collection_method": "charge_automatically",
         "created": cause.now_s,
@@ -367,17 +366,10 @@ def new_invoice(account: Account, invoice_id: str, customer: Record, currency: s
         "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
         "period_end": cause.now_s,
         "period_start": cause.now_s,
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
-        "starting_balance": 0,
         "status": "draft",
         "status_transitions": dict.fromkeys(("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")),
-        "subtotal": 0,
-        "subtotal_excluding_tax": 0,
         "test_clock": customer["test_clock"],
-        "total": 0,
         "total_discount_amounts": [],
-        "total_excluding_tax": 0,
         "total_pretax_credit_amounts": [],
         "total_taxes": [],
     }

@@ -349,6 +349,17 @@ def _new_item(account: Account, subscription_id: str, price: Record, item: Recor
     }
 
 
+_EMPTY_FIELDS = (
+    "application application_fee_percent billing_cycle_anchor_config billing_thresholds cancel_at canceled_at "
+    "customer_account days_until_due default_payment_method default_source description ended_at latest_invoice "
+    "next_pending_invoice_item_invoice on_behalf_of pause_collection pending_invoice_item_interval "
+    "pending_setup_intent pending_update schedule transfer_data trial_end trial_start"
+).split()
+_CHOSEN_FIELDS = (
+    "cancel_at cancel_at_period_end collection_method days_until_due default_payment_method description trial_settings"
+).split()
+
+
 def _new_subscription(account: Account, customer: Record, prices: list[Record], params: Record, cause: Cause) -> Record:
     new_object = account.new_object("sub_", cause, 24)
     items = [
@@ -357,20 +368,10 @@ def _new_subscription(account: Account, customer: Record, prices: list[Record], 
     ]
     if len({price["currency"] for price in prices}) > 1:
         raise Refusal(400, "All prices of a subscription must have one currency.", param="items")
-    nothing = dict.fromkeys(
-        (
-            "application application_fee_percent billing_cycle_anchor_config billing_thresholds cancel_at canceled_at "
-            "customer_account days_until_due default_payment_method default_source description ended_at latest_invoice "
-            "next_pending_invoice_item_invoice on_behalf_of pause_collection pending_invoice_item_interval "
-            "pending_setup_intent pending_update schedule transfer_data trial_end trial_start"
-        ).split()
-    )
-    kept = ("cancel_at", "cancel_at_period_end", "collection_method", "days_until_due", "default_payment_method",
-            "description", "trial_settings")  # fmt: skip
     return {
         "id": new_object.id,
         "object": "subscription",
-        **nothing,
+        **dict.fromkeys(_EMPTY_FIELDS),
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
         "billing_cycle_anchor": new_object.created,
         "billing_mode": {"flexible": None, "type": "classic"},
@@ -398,7 +399,7 @@ def _new_subscription(account: Account, customer: Record, prices: list[Record], 
         "status": "active",
         "test_clock": customer["test_clock"],
         "trial_settings": {"end_behavior": {"missing_payment_method": "create_invoice"}},
-        **{name: params[name] for name in kept if name in params},
+        **{name: params[name] for name in _CHOSEN_FIELDS if name in params},
     }  # fmt: skip
 
 
