@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
@@ -96,12 +96,7 @@ def build_runtime(
     pins = read_pins(config, store)
     waits = find_pinned(store) if patient else frozenset()
     fields, rng = FieldMap(config.specs), random.SystemRandom()
-    pacers = {side: Pacer(store, store.clock, side) for side in Side}
-    limits = config.find_rate_limits(pins.mode)
-    # Of its own sides only: the database role of a worker for one side may not change the other side's.
-    apply_configured_limits(store, {scope: limits[scope] for scope in limits if scope.partition(":")[0] in sides})
-    for pacer in pacers.values():
-        pacer.budget.refresh()
+    pacers = _build_pacers(config, store, sides, pins.mode)
     hubspot: HubSpotAdapter | None = None
     stripe: StripeAdapter | None = None
     if Side.HUBSPOT in sides:
@@ -129,6 +124,16 @@ def build_runtime(
         pacers=pacers,
         tracing=intake_wiring.build_tracing(config),
     )
+
+
+def _build_pacers(config: Config, store: Store, sides: Collection[Side], mode: str) -> dict[Side, Pacer]:
+    pacers = {side: Pacer(store, store.clock, side) for side in Side}
+    limits = config.find_rate_limits(mode)
+    # Of its own sides only: the database role of a worker for one side may not change the other side's.
+    apply_configured_limits(store, {scope: limits[scope] for scope in limits if scope.partition(":")[0] in sides})
+    for pacer in pacers.values():
+        pacer.budget.refresh()
+    return pacers
 
 
 def build_decision_runtime(config: Config, store: Store, claim: MapClaim = MapClaim.IF_FREE) -> Runtime:
