@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support.forked import run_forked
+from wanesync.child_process import clean_environment
+
 BURST_KEYS = (
     "drained_s bound_s p50_s p95_s p99_s max_s share_within_30_s windows_over_limit rate_limited utilisation "
     "purchases_p99_s customers_p99_s webhook_p99_s worker_cpu_ms_per_contact "
@@ -21,8 +21,7 @@ BURST_KEYS = (
 def run_bench(folder: Path, *arguments: str) -> dict[str, object]:
     """The figures of one bench, as its JSON file has them."""
     file = folder / "figures.json"
-    command = [sys.executable, "-m", "wanesync.cli.main", "bench", *arguments, "--json", str(file)]
-    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=240)
+    done = run_forked(("bench", *arguments, "--json", str(file)), clean_environment(), 240)
     assert done.returncode == 0, done.stderr + done.stdout
     figures: dict[str, object] = json.loads(file.read_text())
     return figures
