@@ -104,8 +104,7 @@ bench: $(VENV)/.runtime
 lint: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports & imports=$$!; $(BIN)/mypy; wait $$imports
 
 .PHONY: fmt
 fmt: $(VENV)/.dev
