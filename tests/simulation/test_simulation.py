@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.play import play_seed
 from tests.simulation.run import play_block
 
-SEEDS = 300
+SEEDS = 200
 BLOCK = 25
 
 
