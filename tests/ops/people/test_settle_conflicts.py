@@ -100,7 +100,7 @@ def test_the_journal_and_the_audit_log_name_the_operator(runtime: Runtime, store
         (audit,) = tx.audit.find(AuditFilter(action="decision.apply"), 10)
     assert {row.operator for row in rows} == {ANNA}
     closed = {row.data["kind"] for row in rows if row.kind == "conflict closed"}
-    assert closed == {"differ", "overwritten"}
+    assert closed == {"differ", "overwritten", "policy"}
     assert (audit.operator, audit.subject) == (ANNA, "1 cus_1")
     assert "Lyon" not in str(audit)
     assert "Leeds" not in str(audit)
