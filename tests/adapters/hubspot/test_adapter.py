@@ -24,6 +24,15 @@ def test_an_update_that_cannot_be_read_back_is_unknown() -> None:
     assert outcome.failure is Failure.NO_ANSWER
 
 
+def test_an_update_that_is_not_found_afterwards_is_no_refusal_because_it_took_effect() -> None:
+    written = Told(200, {"results": [raw("5", city="Rom")]})
+    told = (written, Told(200, {"results": []}), Told(404, {"category": "OBJECT_NOT_FOUND"}))
+    with CannedServer(*told) as server:
+        outcome = open_side(server).update_contacts([UpdateItem("t", "5", {"city": "Rom"})])["t"]
+    assert isinstance(outcome, CallError)
+    assert outcome.failure is Failure.NO_ANSWER
+
+
 def test_a_reading_back_that_is_refused_says_so() -> None:
     refusal = Told(429, {**RATE, "policyName": "SECONDLY"})
     with CannedServer(Told(200, {"results": [raw("5", city="Rom")]}), refusal) as server:

@@ -293,8 +293,8 @@ class HubSpotAdapter:
             if isinstance(rest, CallError):
                 written[trace] = _unread(f"written, but not read afterwards: {rest.reason}")
             elif isinstance(part, Record):
-                gone = CallError(Side.HUBSPOT, Failure.NOT_FOUND, "deleted right after it was written")
-                written[trace] = gone if rest is None else _complete(part, rest)
+                # Deleted, or not found yet: no refusal, because the update took effect.
+                written[trace] = _unread("written, but not found afterwards") if rest is None else _complete(part, rest)
         return written
 
     def _update(self, items: Sequence[UpdateItem]) -> dict[str, Record | CallError]:
