@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.simulation.play import Play
+from tests.simulation.play import Play, play_seed
 from tests.simulation.test_regressions import pair_of, stage
 from tests.support.store_reads import all_links
 from wanesync.core.model import Link, LinkState, Side
@@ -157,6 +157,10 @@ def forget_customers(play: Play) -> None:
     with play.world.store.transaction() as tx:
         for table in forgotten:
             tx.jobs._session.execute(f"DELETE FROM {table}")
+
+
+def test_what_is_left_of_a_refused_creation_waits_in_a_restored_database() -> None:
+    assert play_seed(271200054, also=frozenset({"lag"})).violations == []
 
 
 @pytest.mark.case(49)

@@ -14,6 +14,8 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import DeadClass, JobState, WaitCode
 from wanesync.core.model import Parked, ParkReason, Record
 from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
+from wanesync.store.database import Tx
+from wanesync.sync.restored import await_confirmation, end_listing, suspect
 from wanesync.sync.writer import WRITES
 
 VALUES = {"email": "ann@example.com", "city": "Lyon", "phone": "+33 1"}
@@ -105,6 +107,32 @@ def test_the_rest_of_a_refused_creation_waits_while_writes_are_off(live: LiveSyn
     live.hubspot.script("create_contacts", answer)
     live.store.run(lambda tx: tx.settings.put(WRITES, "on"))
     live.store.run(lambda tx: tx.jobs.make_due(WaitCode.WRITES_OFF))
+    (job,) = live.work(HUBSPOT)
+    assert job.state is JobState.DONE
+    assert set(live.links("7")[0].parked) == {"phone"}
+
+
+@pytest.mark.parametrize("suspicion", [suspect, await_confirmation])
+def test_the_rest_of_a_refused_creation_waits_where_nothing_may_be_created(
+    live: LiveSync, suspicion: Callable[[Tx, str], None]
+) -> None:
+    live.know(replace(CUS, other_id=""))
+    live.queue(HUBSPOT, "customer:cus_1")
+    made = Record(HUBSPOT, "7", {}, frozenset({"ann@example.com"}), "cus_1")
+    answer = write_contacts(["phone"], refused(HUBSPOT, Failure.REFUSED, "phone"), made)
+
+    def doubt(items: Sequence[CreateItem | UpdateItem]) -> Outcomes:
+        live.store.run(lambda tx: suspicion(tx, "a backup"))
+        return answer(items)
+
+    live.hubspot.script("create_contacts", doubt)
+    live.work(HUBSPOT)
+    live.work(HUBSPOT)
+    assert [name for name, _ in live.hubspot.requests] == ["create_contacts"]
+    assert live.open_writes("customer:cus_1") == []
+    live.hubspot.script("create_contacts", answer)
+    live.store.run(lambda tx: end_listing(tx, str(tx.now_ms)))
+    live.queue(HUBSPOT, "customer:cus_1")
     (job,) = live.work(HUBSPOT)
     assert job.state is JobState.DONE
     assert set(live.links("7")[0].parked) == {"phone"}

@@ -36,6 +36,12 @@ def suspect(tx: Tx, reason: str) -> None:
     log.error("database restored or copied", reason=reason)
 
 
+def may_create(tx: Tx) -> bool:
+    """Whether new creations may begin: both sides were listed, and nothing suggests that this is an older state."""
+    known = tx.settings.get_many([LISTED, UNCONFIRMED])
+    return LISTED in known and UNCONFIRMED not in known
+
+
 def await_confirmation(tx: Tx, reason: str) -> None:
     """Let creations wait for the next catch-up of Stripe, which shows what an older state forgot; it is due now."""
     if tx.settings.get(LISTED) is None:

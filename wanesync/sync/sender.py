@@ -38,6 +38,7 @@ from wanesync.sync.job_results import fail, finish, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.recovery import find_created_customer, read_existing_contact
 from wanesync.sync.refused_fields import leave_out
+from wanesync.sync.restored import may_create
 from wanesync.sync.runtime import Runtime
 from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, plan_jobs, read_properties
 
@@ -295,16 +296,20 @@ def _handle_refusal(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) 
 
 
 def _send_the_rest(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> Next:
-    """Send what was not refused of a write; while writes are off it is planned again, and sent, once they are on."""
+    """Send what was not refused of a write; where that may not be sent now, it is planned again."""
     pending, job = intent.pending, intent.job
     plan_effects.note_refusal(tx, pending, error)
     off = are_writes_off(tx)
-    steps = None if off else leave_out(runtime, tx, intent, error)
+    waits = pending.kind is WriteKind.CREATE and not may_create(tx)
+    steps = None if off or waits else leave_out(runtime, tx, intent, error)
     if steps is not None:
         return steps
     tx.pending_writes.record_result(pending.id, WriteResult.REFUSED)
     if off:
         reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
+    elif waits:
+        # The rest is a creation of its own: the plan says what it waits for.
+        reschedule(tx, job, 0, WaitCode.NONE, "a part of it was refused, and nothing may be created now")
     else:
         fail(runtime, tx, [job], error, "write")
     return DONE
