@@ -14,13 +14,15 @@ from dataclasses import dataclass, field
 from wanesync.core.model import Side
 from wanesync.store.clock import Clock
 
-MIN_PREPARED_CALLS, MAX_PREPARED_CALLS = {Side.HUBSPOT: 1, Side.STRIPE: 16}, {Side.HUBSPOT: 1, Side.STRIPE: 160}
+MIN_PREPARED_CALLS, MAX_PREPARED_CALLS = {Side.HUBSPOT: 1, Side.STRIPE: 16}, {Side.HUBSPOT: 1, Side.STRIPE: 200}
 """Bounds of the calls prepared ahead of their slots. HubSpot's carry up to 100 jobs each, Stripe's one; what is claimed
 early may miss its target."""
 AHEAD_MS = 500
 """So long the prepared calls last at least, in ms, beside the time of claims (our choice)."""
 _WEIGHT = 4
-"""A claim counts for a quarter of what is followed."""
+"""What was given counts for a quarter of what is followed."""
+_WEIGHT_UP, _WEIGHT_DOWN = 2, 12
+"""The time of claims follows the long ones: a slot that is missed costs more than a call that is prepared early."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,8 @@ class ClaimUnderWay:
             yield
         finally:
             self.began.clear()
-            self._claim_ms += (clock.monotonic_ms() - began_ms - self._claim_ms) / _WEIGHT
+            change_ms = clock.monotonic_ms() - began_ms - self._claim_ms
+            self._claim_ms += change_ms / (_WEIGHT_UP if change_ms > 0 else _WEIGHT_DOWN)
 
     def calls_ahead(self, side: Side) -> int:
         """Return how many calls are to be ready: the next claim begins at half of them, and the rest must outlast it.
