@@ -6,13 +6,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyotp
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.support.admin_stage import HOSTILE, AdminStage, list_pages
 from tests.support.browser import SCHEMES, WIDTHS, Visit, open_browser
+from wanesync.admin.security.second_factor import confirm, prepare
 from wanesync.core.model import Side
-from wanesync.core.operating.operators import OperatorRole
+from wanesync.core.operating.operators import SYSTEM, OperatorRole
+from wanesync.ops.access.logins import hash_secret
+from wanesync.ops.access.second_factor import turn_off_factor
 
 PEOPLE, PER_S = 450, 12.0
 BURIED = 5
@@ -164,6 +168,14 @@ def test_names_that_would_run_something_run_nothing(stage: AdminStage, admin: Vi
         assert admin.check() == []
 
 
+def confirm_factor(stage: AdminStage, visit: Visit, name: str) -> None:
+    """Turn the second factor of a user on, who stays signed in in this window."""
+    prepared = prepare(stage.store, name)
+    code = pyotp.TOTP(prepared.secret).generate_otp(stage.store.now_ms() // 30_000)
+    (session,) = [one["value"] for one in visit.page.context.cookies() if one["name"].startswith("wanesync-")]
+    confirm(stage.store, SYSTEM, name, code, keep_session=hash_secret(session))
+
+
 def test_a_reconcile_is_started_approved_by_another_and_applied(
     stage: AdminStage, admin: Visit, browser: Browser
 ) -> None:
@@ -179,6 +191,7 @@ def test_a_reconcile_is_started_approved_by_another_and_applied(
     expect(admin.page.get_by_text("Another operator than admin1 must approve it")).to_be_visible(timeout=RUN_MS)
     assert find_faults(admin, admin.page.url.removeprefix(stage.url)) == []
     operator = stage.sign_in(browser, OperatorRole.OPERATOR)
+    confirm_factor(stage, operator, "operator1")
     operator.page.goto(admin.page.url)
     with operator.page.expect_navigation():
         operator.page.get_by_role("button", name="Approve").click()
@@ -188,3 +201,4 @@ def test_a_reconcile_is_started_approved_by_another_and_applied(
     stage.until(lambda: stage.customer(email)["address.city"] == "Kiel", "the change is applied")
     assert [*admin.check(), *operator.check()] == []
     operator.close()
+    turn_off_factor(stage.store, SYSTEM, "operator1")

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from urllib3.exceptions import SSLError
+
 from wanesync.adapters.http_answers import name_network_error, read_clock_ms, read_retry_after_ms, was_unsent
 from wanesync.adapters.json_values import mapping, rows, text
 from wanesync.core.errors import CallError, Failure
@@ -208,8 +210,10 @@ def _classify(status: int, error_body: ErrorBody, *, readable: bool) -> Failure:
 
 def read_network_error(error: BaseException) -> CallError:
     """Return the error of a request without an answer."""
-    failure = Failure.UNREACHED if was_unsent(error) else Failure.NO_ANSWER
-    return CallError(Side.HUBSPOT, failure, f"no answer from HubSpot ({name_network_error(error)})")
+    # The SDK raises its error for a failed TLS handshake, of this request, without naming it as the cause.
+    cause = error.__context__ if isinstance(error.__context__, SSLError) else error
+    failure = Failure.UNREACHED if was_unsent(cause) else Failure.NO_ANSWER
+    return CallError(Side.HUBSPOT, failure, f"no answer from HubSpot ({name_network_error(cause)})")
 
 
 def read_unreadable(status: int, what: str) -> CallError:
