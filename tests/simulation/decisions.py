@@ -55,7 +55,8 @@ class Clerk:
     """The person of one scenario. ``left``: how many conflicts he or she still settles while everything runs.
 
     ``settled``: how many fields. ``cleared``: those that the side with a blank won, which is a clear of a person.
-    ``both_right``: what the two sides of a field held when both were chosen, by the cell of each.
+    ``both_right``: what the two sides of a field held when both were chosen, by the cell of each. ``overruled``: values
+    that stood, were seen, and lost against the one that was chosen.
     """
 
     world: World
@@ -66,6 +67,7 @@ class Clerk:
     relinked: int = 0
     cleared: set[Cell] = field(default_factory=set)
     both_right: dict[Cell, BasePair] = field(default_factory=dict)
+    overruled: set[tuple[Cell, str]] = field(default_factory=set)
 
     @classmethod
     def begin(cls, world: World) -> Clerk:
@@ -126,6 +128,8 @@ class Clerk:
                 self.settled += done.fields
                 if choice.pick is Pick.BOTH and not done.left:
                     self.both_right |= {(*ref, entry.field): (entry.hubspot, entry.stripe) for ref in entry.refs}
+                elif not done.left:
+                    self.overruled |= _find_losers(entry, choice.pick)
                 if done.cleared:
                     self.cleared |= {(*ref, entry.field) for ref in entry.refs}
                 told.append(f"{entry.field} of {entry.refs}: {choice.pick}, left {[why for _, why in done.left]}")
@@ -140,3 +144,9 @@ class Clerk:
             texts += [row.conflict.value for row in entry.rows if row.conflict.side is Side.STRIPE]
             return Choice(Pick.VALUE, self.rng.choice(texts)) if texts else Choice(Pick.BOTH)
         return Choice(option.pick, conflict_id=option.conflict_id)
+
+
+def _find_losers(entry: ConflictEntry, pick: Pick) -> set[tuple[Cell, str]]:
+    """What stands on a side that was not chosen."""
+    held = {Side.HUBSPOT: (Pick.HUBSPOT, entry.hubspot), Side.STRIPE: (Pick.STRIPE, entry.stripe)}
+    return {((*ref, entry.field), held[ref[0]][1]) for ref in entry.refs if held[ref[0]][0] is not pick}

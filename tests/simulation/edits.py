@@ -305,6 +305,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
     elif (
         spec.name != "name"
         and _was_calm(world, last)
+        and (cell, value) not in world.clerk.overruled
         and not world.hazards.may_shorten(spec.name)
         # A text that the other side cannot hold has no other place: a phone number with a note.
         and spec.convert(cell[0].other, value, held[0 if cell[0] is Side.STRIPE else 1]) is not None

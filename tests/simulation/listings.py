@@ -44,6 +44,7 @@ def _spoil(world: World) -> tuple[Side, str] | None:
 
 def _list(world: World, runtime: Runtime, pacers: dict[Side, Gate]) -> None:
     CatchUp(runtime, pacers).mark_start()  # type: ignore[arg-type] # the simulator's own pacers
+    world.listed_from_ms = world.listed_from_ms or world.now
     rounds = Reconcile(runtime, pacers, threads=False)  # type: ignore[arg-type] # the simulator's own pacers
     report = rounds.compare(lambda _side, _count: None, lambda _count: None, fresh=True)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:

@@ -18,6 +18,12 @@ def test_what_a_person_settles_and_links_breaks_no_rule() -> None:
     assert any("linked again" in line for line in trace)
 
 
+def test_an_edit_may_be_in_conflicts_only_where_a_person_saw_it_and_chose_the_other_side() -> None:
+    result = play_seed(271700428, keep_trace=True)
+    assert result.violations == []
+    assert any("clerk at rest company" in line and ": hubspot" in line for line in result.trace)
+
+
 def test_an_edit_that_cannot_flow_stays_where_it_is_once_a_person_says_that_both_values_are_right() -> None:
     result = play_seed(266052598, keep_trace=True)
     assert result.violations == []

@@ -77,6 +77,7 @@ class World:
         self.violations: list[str] = []
         self.starvation = Starvation()
         self.named: set[str] = set()
+        self.listed_from_ms = 0
         self.trace: list[str] = []
         self._keep, self._digest = keep_trace, hashlib.blake2b(digest_size=8)
         self.hubspot = HubSpotMachine(self._fork(), HubSpotSettings(portal_id=int(PORTAL)))
