@@ -13,8 +13,8 @@ from wanesync.bench.postgres_cluster import temporary_cluster
 from wanesync.store import postgres
 from wanesync.store.queries import Dialect, load_queries
 
-SEED = 140_000_070
-"""In it another process stores a copy between what a transaction reads and what it stores."""
+SEEDS = (140_000_084, 140_000_110)
+"""In them another process stores a copy between what a transaction reads and what it stores."""
 LATE = "a copy replaced one that came after it was decided"
 
 
@@ -30,5 +30,6 @@ def test_a_copy_that_replaces_a_newer_one_is_found(compares: bool) -> None:
         patch.object(postgres, "load_queries", lambda _: queries),
         interleaved(cluster.url) as interleaving,
     ):
-        assert play_seed(SEED).violations == ([] if compares else [LATE])
+        found = {violation for seed in SEEDS for violation in play_seed(seed).violations}
+        assert found == (set() if compares else {LATE})
         assert interleaving.late > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyotp
 import pytest
@@ -172,7 +173,8 @@ def confirm_factor(stage: AdminStage, visit: Visit, name: str) -> None:
     """Turn the second factor of a user on, who stays signed in in this window."""
     prepared = prepare(stage.store, name)
     code = pyotp.TOTP(prepared.secret).generate_otp(stage.store.now_ms() // 30_000)
-    (session,) = [one["value"] for one in visit.page.context.cookies() if one["name"].startswith("wanesync-")]
+    name_of_cookie = f"wanesync-{urlsplit(stage.url).port}"
+    (session,) = [one["value"] for one in visit.page.context.cookies() if one["name"] == name_of_cookie]
     confirm(stage.store, SYSTEM, name, code, keep_session=hash_secret(session))
 
 
