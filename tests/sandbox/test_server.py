@@ -414,10 +414,11 @@ def test_latency_lies_on_both_sides_of_the_commit() -> None:
         commits = {entry.changes["email"]: entry.at_ms for entry in sandbox.stripe.journal.after(0)}
 
     for number, (began_ms, ended_ms) in enumerate(spans):
+        # A timer counts from the beginning of a turn of the event loop, so it may fire some ms early.
         at_ms = commits[f"n{number}@example.com"]
-        assert at_ms - began_ms >= 29
-        assert ended_ms - at_ms >= 29
-        assert ended_ms - began_ms >= 59
+        assert at_ms - began_ms >= 20
+        assert ended_ms - at_ms >= 20
+        assert ended_ms - began_ms >= 45
 
 
 def test_control_endpoints_have_no_latency() -> None:
