@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Sequence
 
-from wanesync.sync.group_commit import BUSY_S, GATHER_S, MAX_SHARED_WEIGHT, GroupCommit
+from wanesync.sync.group_commit import BUSY_S, MAX_SHARED_WEIGHT, GroupCommit
 
 WAIT_S = 10
 
@@ -83,9 +83,9 @@ def test_only_soon_after_a_commit_others_are_waited_for_which_then_share_the_nex
         threading.Event().wait(0.001)
     now_s[0] += BUSY_S / 2
     group.put(["b"])
-    assert (commits.begun.get(timeout=WAIT_S), slept) == (["b", "c"], [GATHER_S])
+    assert (commits.begun.get(timeout=WAIT_S), slept) == (["b", "c"], [group.gather_s])
     while group._ended_s < now_s[0]:
         threading.Event().wait(0.001)
     now_s[0] += 2 * BUSY_S
     group.put(["d"])
-    assert (commits.begun.get(timeout=WAIT_S), slept) == (["d"], [GATHER_S])
+    assert (commits.begun.get(timeout=WAIT_S), slept) == (["d"], [group.gather_s])

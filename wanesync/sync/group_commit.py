@@ -14,8 +14,6 @@ from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
 
-GATHER_S = 0.03
-"""How long an item waits for others to share its commit, while commits follow one another."""
 BUSY_S = 0.05
 """An item that comes so soon after a commit is one of many: 20 in a second (our choice)."""
 MAX_VAIN = 8
@@ -31,7 +29,8 @@ class GroupCommit(Generic[_T]):
     """Commits items in threads of its own, which begin with the first item.
 
     ``commit`` commits some items and hands their outcomes on; it must not raise. ``weigh``: the weight of one.
-    ``threads``: commits at once. ``sleep`` waits some seconds; None: no commit waits for others.
+    ``threads``: commits at once. ``sleep`` waits some seconds; None: no commit waits for others. ``gather_s``: how long
+    an item waits for others to share its commit, while commits follow one another.
     """
 
     commit: Callable[[Sequence[_T]], None]
@@ -40,6 +39,7 @@ class GroupCommit(Generic[_T]):
     sleep: Callable[[float], None] | None = None
     monotonic_s: Callable[[], float] = time.monotonic
     idle_s: float = IDLE_S
+    gather_s: float = 0.03
     _ended_s: float = float("-inf")
     _queue: list[_T] = field(default_factory=list)
     _running: int = 0
@@ -88,7 +88,7 @@ class GroupCommit(Generic[_T]):
         if self._skips:
             self._skips -= 1
             return
-        self.sleep(GATHER_S)
+        self.sleep(self.gather_s)
         self._vain = 0 if len(self._queue) > 1 else min(self._vain + 1, MAX_VAIN)
         self._skips = (1 << self._vain) - 1
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from wanesync.core.model import Side
 from wanesync.store.clock import Clock
 
-MIN_PREPARED_CALLS, MAX_PREPARED_CALLS = {Side.HUBSPOT: 1, Side.STRIPE: 16}, {Side.HUBSPOT: 1, Side.STRIPE: 200}
+MIN_PREPARED_CALLS, MAX_PREPARED_CALLS = {Side.HUBSPOT: 1, Side.STRIPE: 30}, {Side.HUBSPOT: 1, Side.STRIPE: 200}
 """Bounds of the calls prepared ahead of their slots. HubSpot's carry up to 100 jobs each, Stripe's one; what is claimed
 early may miss its target."""
 AHEAD_MS = 500
