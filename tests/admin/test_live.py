@@ -124,15 +124,13 @@ def test_a_database_that_is_away_ends_no_stream() -> None:
 
 
 def test_samples_are_taken_while_no_page_is_open() -> None:
-    taken = asyncio.Event()
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
+    async def run() -> bool:
+        loop, taken = asyncio.get_running_loop(), asyncio.Event()
 
         def sample() -> None:
             loop.call_soon_threadsafe(taken.set)
 
         async with make_hub(sample).running():
-            await asyncio.wait_for(taken.wait(), 5)
+            return await asyncio.wait_for(taken.wait(), 5)
 
-    asyncio.run(run())
+    assert asyncio.run(run())

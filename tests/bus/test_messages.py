@@ -52,7 +52,8 @@ def test_a_message_is_read_as_it_was_written(message: Incoming | Answer | Work |
 def test_anything_else_is_refused_or_read(content: bytes) -> None:
     for kind in (Incoming, Answer, Work, Done, Change):
         with suppress(InvalidMessage):
-            kind.decode(content)
+            read = kind.decode(content)
+            assert kind.decode(read.encode()) == read
 
 
 @pytest.mark.parametrize("kind", [Incoming, Answer, Work, Done, Change])

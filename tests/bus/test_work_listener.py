@@ -6,6 +6,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.bus_parts import WAIT_S, listening, part_seal
 from tests.support.mosquitto import Mosquitto
@@ -116,26 +117,30 @@ def test_without_a_broker_nothing_waits_and_nothing_fails(
 ) -> None:
     listener = make_listener(mosquitto.url, bus_store)
     bus_store.report = listener.report
-    bus_store.run(lambda tx: tx.jobs.put(JobRequest(STRIPE, JobKind.READ, "1")))
+    refused = []
+
+    def refuse(topic: str, *_args: object, **_values: object) -> None:
+        refused.append(topic)
+        raise BusUnavailable("full")
+
+    monkeypatch.setattr(listener.client, "publish", refuse)
 
     def end(key: str) -> None:
         with bus_store.transaction() as tx:
+            tx.jobs.put(JobRequest(STRIPE, JobKind.READ, key))
             tx.processes.beat("worker", "stripe", 1)
             tx.jobs.finish(tx.jobs.claim(STRIPE, None, 1, "worker")[0])
 
     end("1")
+    assert refused == [], "it is not connected"
     listener.start()
     try:
         assert listener.client.wait_ready(WAIT_S)
-
-        def refuse(*_args: object, **_values: object) -> None:
-            raise BusUnavailable("full")
-
-        monkeypatch.setattr(listener.client, "publish", refuse)
-        bus_store.run(lambda tx: tx.jobs.put(JobRequest(STRIPE, JobKind.READ, "2")))
         end("2")
     finally:
         listener.stop()
+    assert refused == [topics.done(STRIPE, Report.DONE)]
+    assert bus_store.read(lambda tx: tx.jobs.done_since(STRIPE, JobKind.READ, 0))[0] == 2
 
 
 def test_limits_that_cannot_be_read_are_read_by_the_next_round(bus_store: Store) -> None:
@@ -145,4 +150,7 @@ def test_limits_that_cannot_be_read_are_read_by_the_next_round(bus_store: Store)
         raise DatabaseUnavailable("away")
 
     listener.refresh = refuse
-    listener._refresh()
+    with capture_logs() as lines:
+        listener._refresh()
+    assert [line["event"] for line in lines] == ["limits not read"]
+    assert not listener._is_refresh_due.is_set(), "the next message begins another round"

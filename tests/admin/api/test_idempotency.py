@@ -13,6 +13,13 @@ def request(store: Store, *, caller: str = "ci", key: str = "k", body: bytes = b
     return KeyedRequest(store, caller, "POST /api/v1/things?", key, body)
 
 
+def stored_body(repeated: KeyedRequest) -> str:
+    """The answer that a repeated request gets."""
+    with pytest.raises(AnswerRepeated) as found:
+        repeated.begin()
+    return found.value.stored.body
+
+
 def test_the_same_request_gets_the_stored_answer(store: Store) -> None:
     first = request(store)
     first.begin()
@@ -31,15 +38,22 @@ def test_another_request_with_the_same_key_is_refused(store: Store) -> None:
 
 
 def test_keys_belong_to_their_caller(store: Store) -> None:
-    request(store).begin()
-    request(store, caller="another").begin()
+    first, another = request(store), request(store, caller="another")
+    first.begin()
+    another.begin()
+    first.finish(200, b"first")
+    another.finish(200, b"another")
+    assert (stored_body(request(store)), stored_body(request(store, caller="another"))) == ("first", "another")
 
 
 def test_a_failed_request_runs_again(store: Store) -> None:
     first = request(store)
     first.begin()
     first.forget()
-    request(store, body=b"[]").begin()
+    again = request(store, body=b"[]")
+    again.begin()
+    again.finish(200, b"again")
+    assert stored_body(request(store, body=b"[]")) == "again"
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256])
