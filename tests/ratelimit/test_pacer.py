@@ -127,7 +127,7 @@ def test_requests_that_left_are_counted_for_all_processes(pacers: list[Pacer]) -
 
 def test_slots_on_time_are_never_held_up() -> None:
     """The window that is counted is shorter than as many intervals as the limit allows."""
-    assert (1_000 + MAX_NETWORK_JITTER_MS) * 0.955 <= 1_000
+    assert (1_000 + MAX_NETWORK_JITTER_MS) * 0.96 <= 1_000
     assert MAX_SLOT_DELAY_MS < MAX_NETWORK_JITTER_MS
 
 

@@ -49,10 +49,10 @@ class Bench:
     def pacer(self) -> Pacer:
         return self.worker.pacers[STRIPE]
 
-    def make_call(self, send: Callable[[], object]) -> AnyCall:
+    def make_call(self, send: Callable[[], object], key: str = "contact:1") -> AnyCall:
         store, runtime = self.play.world.store, self.worker.runtime
         with store.transaction() as tx:
-            tx.jobs.put(JobRequest(STRIPE, JobKind.WRITE, "contact:1"))
+            tx.jobs.put(JobRequest(STRIPE, JobKind.WRITE, key))
             jobs = tx.jobs.claim(STRIPE, [JobKind.WRITE], 1, runtime.name)
         call = Call(STRIPE, "customers.create", jobs, send, lambda _tx, _answer: [])
         self.worker.in_flight.begin_claim(STRIPE)
@@ -162,6 +162,26 @@ def test_slots_are_handed_out_while_a_claim_takes_long(bench: Bench) -> None:
     assert worker.committer.answers.get(timeout=10)[0] is call
     assert len(bench.sent) == 1
     assert not worker.lanes[STRIPE].waiting
+
+
+def test_what_was_claimed_in_vain_is_given_back_and_what_can_be_in_time_has_the_slot(bench: Bench) -> None:
+    worker, clock = bench.worker, bench.clock
+    send_time, waiting = worker.lanes[STRIPE].send_time, worker.lanes[STRIPE].waiting
+    old = bench.make_call(bench.leave, "contact:1")
+    clock.true.now += 1_000
+    young = bench.make_call(bench.leave, "contact:2")
+    targets = {"to_monotonic_ms": clock.monotonic_ms() - clock.now_ms(), "target_ms": 3_000}
+    send_time.begin([old, young], clock.monotonic_ms(), is_first=True, **targets)
+    waiting.extend([old, young])
+    clock.true.now += 2_000 - send_time.call_ms + 1
+    worker._hand_out(STRIPE, None)
+    assert worker.committer.answers.get(timeout=10)[0] is young
+    assert not waiting
+    with worker.lease.in_flight.no_claims() as known:
+        assert known == {young.jobs[0].id}
+    worker.lease.beat()
+    assert (bench.get_job(old).state, bench.get_job(old).attempts) == (JobState.READY, 0)
+    assert bench.get_job(young).state is JobState.RUNNING
 
 
 def test_a_clock_set_back_puts_no_heartbeat_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

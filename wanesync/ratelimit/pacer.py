@@ -27,9 +27,9 @@ MAX_SLOT_DELAY_MS = 20
 """A slot used later than this is forfeited: the request would crowd a second that is full (our choice)."""
 WINDOW_MS = 1_000
 """Both vendors count requests by the second."""
-MAX_NETWORK_JITTER_MS = 45
-"""How much closer two requests may come together on their way to the vendor: slots lie at 0.955 of the limit, so one
-window of 1,000 requests leaves 45 ms."""
+MAX_NETWORK_JITTER_MS = 40
+"""How much closer two requests may come together on their way to the vendor: slots lie at 0.96 of the limit, so one
+window of 1,000 requests leaves 40 ms."""
 REFRESH_INTERVAL_MS = 1_000
 """Age at which ``wait_for_slot`` refreshes the limits, as often as a worker's heartbeat does."""
 QUOTA_POLL_MS = 1_000

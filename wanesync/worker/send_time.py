@@ -1,4 +1,6 @@
-"""How long the changes of a lane take from their claim to the vendor's answer, as measured lately.
+"""How long the changes of a lane take to the vendor's commit, as measured lately, and which can still be in time.
+
+The commit is taken to be half way between the request and its answer.
 
 The order of deadlines needs it (docs/correctness.md#claims): on a busy machine a change that is claimed two seconds
 before its target arrives too late, and should not go before one that does not.
@@ -7,34 +9,81 @@ before its target arrives too late, and should not go before one that does not.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from wanesync.core.jobs import SEND_MS, JobKind, follow_send_ms
+from wanesync.core.jobs import CALL_MS, LIVE_PRIORITIES, SEND_MS, JobKind, follow_call_ms, follow_send_ms
 from wanesync.sync.calls import AnyCall
 
 
 @dataclass(slots=True)
 class SendTime:
-    """Measures write calls; all times are monotonic ms. ``ms``: what to count with now."""
+    """Measures write calls; all times are monotonic ms. ``ms``: what to count with now, from the claim to the commit.
+
+    ``call_ms``: the same, from the slot on.
+    """
 
     ms: int = SEND_MS
+    call_ms: int = CALL_MS
     _claimed_ms: dict[int, int] = field(default_factory=dict)
+    _targets_ms: dict[int, int] = field(default_factory=dict)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, calls: Iterable[AnyCall], now_ms: int, *, is_first: bool) -> None:
-        """Note calls that were claimed now. ``is_first``: no other call of the lane is under way."""
+    def begin(
+        self, calls: Iterable[AnyCall], began_ms: int, *, is_first: bool, to_monotonic_ms: int = 0, target_ms: int = 0
+    ) -> None:
+        """Note calls whose claim began at ``began_ms``. ``is_first``: no other call of the lane is under way.
+
+        ``to_monotonic_ms``: monotonic time less database time. ``target_ms``: within it a live change is to be done.
+        """
         with self._guard:
             if is_first:
                 # Those that were given up without an answer.
                 self._claimed_ms.clear()
+                self._targets_ms.clear()
             for call in calls:
                 if any(job.kind is JobKind.WRITE for job in call.jobs):
-                    self._claimed_ms[id(call)] = now_ms
+                    self._claimed_ms[id(call)] = began_ms
+                target = _target_ms(call, target_ms) + to_monotonic_ms
+                if target - self.call_ms >= began_ms:
+                    self._targets_ms[id(call)] = target
 
-    def end(self, call: AnyCall, now_ms: int) -> None:
-        """Take the time of a call that is answered."""
+    def split(self, calls: Sequence[AnyCall], now_ms: int) -> tuple[list[AnyCall], list[AnyCall]]:
+        """Part calls that wait for slots into those to be sent and those that were claimed in vain.
+
+        In vain: it could be in time when it was claimed and no longer can, while another still can and waits.
+        """
         with self._guard:
+            late = {
+                id(call)
+                for call in calls
+                if self._targets_ms.get(id(call), now_ms + self.call_ms) < now_ms + self.call_ms
+            }
+            if not any(id(call) in self._targets_ms and id(call) not in late for call in calls):
+                late = set()
+        return [call for call in calls if id(call) not in late], [call for call in calls if id(call) in late]
+
+    def give_up(self, call: AnyCall, now_ms: int) -> None:
+        """Take the time of a call that was claimed in vain: it would have taken longer."""
+        with self._guard:
+            self._targets_ms.pop(id(call), None)
             claimed_ms = self._claimed_ms.pop(id(call), None)
             if claimed_ms is not None:
-                self.ms = follow_send_ms(self.ms, now_ms - claimed_ms)
+                self.ms = follow_send_ms(self.ms, now_ms + self.call_ms - claimed_ms)
+
+    def end(self, call: AnyCall, slot_ms: int, now_ms: int) -> None:
+        """Take the time of a call that is answered. ``slot_ms``: when its slot was due."""
+        with self._guard:
+            self._targets_ms.pop(id(call), None)
+            claimed_ms = self._claimed_ms.pop(id(call), None)
+            if claimed_ms is not None:
+                commit_ms = (slot_ms + now_ms) // 2
+                self.ms = follow_send_ms(self.ms, commit_ms - claimed_ms)
+                self.call_ms = follow_call_ms(self.call_ms, commit_ms - slot_ms)
+
+
+def _target_ms(call: AnyCall, target_ms: int) -> int:
+    """Return when a single live change is to be done, in database time; else a time long ago."""
+    if len(call.jobs) != 1 or call.jobs[0].kind is not JobKind.WRITE or call.jobs[0].priority not in LIVE_PRIORITIES:
+        return -(1 << 62)
+    return call.jobs[0].arrived_ms + target_ms

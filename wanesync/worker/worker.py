@@ -244,6 +244,8 @@ class Worker:
 
     def _claim(self, side: Side, room: int) -> None:
         lane, alone, calls = self.lanes[side], self.in_flight.alone, list[AnyCall]()
+        began_ms = self.clock.monotonic_ms()
+        to_monotonic_ms, target_ms = began_ms - self.clock.now_ms(), self.runtime.options.target_ms
         try:
             with self._claims[side].measured(self.clock):
                 calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
@@ -257,7 +259,7 @@ class Worker:
         finally:
             self.in_flight.end_claim(side, calls)
         is_first = not (lane.waiting or self.calls_under_way[side])
-        lane.send_time.begin(calls, self.clock.monotonic_ms(), is_first=is_first)
+        lane.send_time.begin(calls, began_ms, is_first=is_first, to_monotonic_ms=to_monotonic_ms, target_ms=target_ms)
         lane.waiting.extend(calls)
 
     def _await_slot(self, side: Side) -> int | None:
@@ -283,10 +285,19 @@ class Worker:
     def _hand_out(self, side: Side, slot_ms: int | None) -> None:
         """Give the next slots to the waiting calls, mostly the most urgent first; wait a little if none is free."""
         with self._claims[side].hand_out:
-            calls = self.lanes[side].take_waiting()
+            calls = self._give_up_late(side, self.lanes[side].take_waiting())
             chosen, given = self._give_slots(side, calls, slot_ms)
         if calls:
             self._rest(side, calls[0], given, len(chosen), reserved=slot_ms is not None)
+
+    def _give_up_late(self, side: Side, calls: list[AnyCall]) -> list[AnyCall]:
+        """Give back the jobs that can no longer be in time while others can; return the calls to be sent."""
+        send_time, now_ms = self.lanes[side].send_time, self.clock.monotonic_ms()
+        calls, late = send_time.split(calls, now_ms)
+        for call in late:
+            send_time.give_up(call, now_ms)
+            self.lease.give_up(call)
+        return calls
 
     def _give_slots(self, side: Side, calls: list[AnyCall], slot_ms: int | None) -> tuple[set[int], SlotAssignment]:
         """Send the calls that get a slot, and put the others back. ``slot_ms``: a slot that is reserved already."""
@@ -369,7 +380,7 @@ class Worker:
             except CallError as error:
                 answer = error
             self.runtime.failpoint(f"{call.operation}.after")
-            self.lanes[call.lane].send_time.end(call, self.clock.monotonic_ms())
+            self.lanes[call.lane].send_time.end(call, slot_ms, self.clock.monotonic_ms())
             self.committer.answers.put((call, answer))
         except LeaseExpired:
             self.lease.give_up(call)

@@ -17,7 +17,7 @@ from wanesync.store.notify import CONTROL
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table, TransactionConflict
 
-PACE = 0.955
+PACE = 0.96
 """Share of a limit that is used: a slot used up to 20 ms late must not make a second hold more than the limit."""
 SLOT_HORIZON_MS = 300
 """How far ahead slots are reserved, for processes to prepare their requests."""
