@@ -19,9 +19,9 @@ from wanesync.crash_output import withhold_messages
 from wanesync.output import OUTPUT_ERRORS, discard_output, prepare_streams, print_line
 
 INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 REPEAT_S = 0.05
 """Seconds after which an interrupt that was swallowed is sent again: longer than a destructor takes."""
-"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
 
 app = typer.Typer(
     help="Keeps HubSpot contacts and Stripe customers the same, both ways, and records each purchase on the contact.",

@@ -12,6 +12,7 @@ from wanesync.core.jobs import (
     LOCK_WAIT_MS,
     MAX_ATTEMPTS,
     DeadClass,
+    Job,
     JobKind,
     JobRequest,
     Priority,
@@ -19,6 +20,7 @@ from wanesync.core.jobs import (
     back_off_ms,
 )
 from wanesync.core.model import (
+    Link,
     Parked,
     PendingWrite,
     Record,
@@ -198,44 +200,62 @@ def commit_written(
     wanted: dict[str, set[str]] = {}
     rebased, agreements = [], list[Agreement]()
     for intent, record in results:
-        pending, job = intent.pending, intent.job
+        pending = intent.pending
         settled = settle_answer(pending, record, runtime.rules.fields)
         plan_effects.note_write(tx, pending, record, settled)
         if pending.kind is WriteKind.UPDATE:
-            at_ms = (landed_ms or {}).get(pending.id, record.modified_ms)
-            # The answer of a contact that was merged away is its survivor.
-            tx.pending_writes.record_result(pending.id, WriteResult.OK, record.id, landed_ms=at_ms)
-            # A commit without an acknowledgement may have been done twice: the first one's write has no job left.
-            tx.pending_writes.mark_others_lost(pending)
+            _record_update(tx, pending, record.id, (landed_ms or {}).get(pending.id, record.modified_ms))
             if pending.link_id in links:
                 rebased.append(plan_effects.rebase(tx, links[pending.link_id], settled))
-                agreements += [
-                    Agreement(rebased[-1], name, 0 if name in rebased[-1].put_back else made_ms(pending.id))
-                    for name in pending.changes
-                ]
-            planning.key_of[job.id] = job.key
+                agreements += _list_agreements(rebased[-1], pending)
+            planning.key_of[intent.job.id] = intent.job.key
         else:
             if not found:
                 planning.answers[pending.id] = settled
-            ends = {pending.side: record.id, pending.side.other: survivors.get(pending.source_id, pending.source_id)}
-            planning.key_of[job.id] = contact_key(ends[Side.HUBSPOT])
-            wanted[job.token] = {job.key, planning.key_of[job.id], customer_key(ends[Side.STRIPE])}
-            planning.held[job.id] = wanted[job.token]
+            source_id = survivors.get(pending.source_id, pending.source_id)
+            wanted[intent.job.token] = _name_pair(
+                planning, intent, {pending.side: record.id, pending.side.other: source_id}
+            )
     tx.links.put_many(rebased)
     close_agreed(tx, runtime.rules.fields, agreements)
-    locked = runtime.lock_each(tx, wanted)
-    ready = []
-    for job in (intent.job for intent, _ in results):
-        if job.token in locked or job.token not in wanted:
-            ready.append(job)
-        else:
-            reschedule(tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "a lock of the new pair is taken")
-    steps = plan_jobs(runtime, tx, ready, planning)
+    steps = plan_jobs(runtime, tx, _lock_pairs(runtime, tx, [intent.job for intent, _ in results], wanted), planning)
     ended = [i.pending for i, _ in results if i.pending.kind is WriteKind.CREATE and i.job.id in planning.ended]
     _close_creates(tx, ended)
     echoed = [record.id for intent, record in results if intent.pending.side is Side.STRIPE]
     tx.jobs.make_keys_due(Side.STRIPE, JobKind.READ, echoed, WaitCode.OWN_ANSWER)
     return steps
+
+
+def _record_update(tx: Tx, pending: PendingWrite, answered_id: str, landed_ms: int) -> None:
+    # The answer of a contact that was merged away is its survivor.
+    tx.pending_writes.record_result(pending.id, WriteResult.OK, answered_id, landed_ms=landed_ms)
+    # A commit without an acknowledgement may have been done twice: the first one's write has no job left.
+    tx.pending_writes.mark_others_lost(pending)
+
+
+def _list_agreements(link: Link, pending: PendingWrite) -> list[Agreement]:
+    """Return what both sides agree on after an update, a field each. ``link``: with its new base."""
+    return [Agreement(link, name, 0 if name in link.put_back else made_ms(pending.id)) for name in pending.changes]
+
+
+def _name_pair(planning: PlanningRound, intent: Intent, ends: Mapping[Side, str]) -> set[str]:
+    """Plan the job of a create on under its new pair, and return the keys that it must hold for that."""
+    planning.key_of[intent.job.id] = contact_key(ends[Side.HUBSPOT])
+    keys = {intent.job.key, planning.key_of[intent.job.id], customer_key(ends[Side.STRIPE])}
+    planning.held[intent.job.id] = keys
+    return keys
+
+
+def _lock_pairs(runtime: Runtime, tx: Tx, jobs: Sequence[Job], wanted: Mapping[str, set[str]]) -> list[Job]:
+    """Lock the keys of new pairs, and return the jobs that may go on; the others wait. ``wanted``: by job token."""
+    locked = runtime.lock_each(tx, wanted)
+    ready = []
+    for job in jobs:
+        if job.token in locked or job.token not in wanted:
+            ready.append(job)
+        else:
+            reschedule(tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "a lock of the new pair is taken")
+    return ready
 
 
 def _close_creates(tx: Tx, creates: Sequence[PendingWrite]) -> None:

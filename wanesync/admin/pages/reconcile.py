@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from wanesync.admin.rendering import NavEntry, render
 from wanesync.admin.run_views import (
+    FieldView,
     StepView,
     find_confirmations,
     find_missing,
@@ -137,6 +139,43 @@ def _describe_progress(services: AdminServices, visitor: Visitor, run: Run) -> P
     return ProgressView(run, kind, meaning, run.state in WORKING, list_steps(run), missing, may_work)
 
 
+@dataclass(frozen=True, slots=True)
+class DifferencesView:
+    """A page of the differences of one class. ``following``, ``newest``: addresses of other pages, "" for none.
+
+    ``unreadable``: why there are none.
+    """
+
+    chosen: DifferenceClass | None
+    rows: Sequence[tuple[ops.PlannedChange, Sequence[FieldView]]] = ()
+    following: str = ""
+    newest: str = ""
+    unreadable: str = ""
+
+
+def _choose_class(classes: Sequence[tuple[DifferenceClass, int, bool, str]], kind: str) -> DifferenceClass | None:
+    """Return the class that is asked for, else the first that is repaired."""
+    chosen = next((one for one, *_ in classes if str(one) == kind), None)
+    return chosen or next((one for one, _, repaired, _ in classes if repaired), None)
+
+
+def _read_differences(
+    services: AdminServices, visitor: Visitor, run: Run, chosen: DifferenceClass | None, after: str
+) -> DifferencesView:
+    if chosen is None:
+        return DifferencesView(None)
+    address = f"/reconcile/{run.id}"
+    newest = f"{address}?{urlencode({'kind': str(chosen)})}#differences" if after else ""
+    try:
+        changes, place = read_page(services, run.id, chosen, after, PAGE_ROWS)
+    except DecryptionFailed:
+        unreadable = "the plan was encrypted with a key that was removed since: start a new comparison"
+        return DifferencesView(chosen, newest=newest, unreadable=unreadable)
+    rows = [(change, show_fields(visitor, change)) for change in changes]
+    following = f"{address}?{urlencode({'kind': str(chosen), 'after': place})}#differences" if place else ""
+    return DifferencesView(chosen, rows, following, newest)
+
+
 def _show_run(
     request: Request,
     services: AdminServices,
@@ -150,17 +189,7 @@ def _show_run(
 ) -> Response:
     run = ops.read_run(services.store, run_id)
     classes = ops.list_classes(run.facts)
-    chosen = next((one for one, *_ in classes if str(one) == kind), None)
-    chosen = chosen or next((one for one, _, repaired, _ in classes if repaired), None)
-    changes: list[ops.PlannedChange] = []
-    place, unreadable = "", ""
-    if chosen is not None:
-        try:
-            changes, place = read_page(services, run_id, chosen, after, PAGE_ROWS)
-        except DecryptionFailed:
-            unreadable = "the plan was encrypted with a key that was removed since: start a new comparison"
     approval = services.config.admin.approval
-    address = f"/reconcile/{run.id}"
     return render(
         request,
         "reconcile/run.html",
@@ -171,12 +200,8 @@ def _show_run(
         may_work=visitor.may(Permission.RECONCILE),
         classes=classes,
         volume=ops.describe_volume(run.facts.volume),
-        chosen=chosen,
+        shown=_read_differences(services, visitor, run, _choose_class(classes, kind), after),
         meanings=MEANING,
-        rows=[(change, show_fields(visitor, change)) for change in changes],
-        following=f"{address}?{urlencode({'kind': str(chosen), 'after': place})}#differences" if place else "",
-        newest=f"{address}?{urlencode({'kind': str(chosen)})}#differences" if after else "",
-        unreadable=unreadable,
         confirm=find_confirmations(run),
         jobs_left=_count_left(services, run),
         pages=_find_pages(services),

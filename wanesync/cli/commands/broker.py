@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wanesync.cli.context import AsJson, Yes
+from wanesync.cli.option_groups import spread_options
 from wanesync.core.errors import ConfigError
 from wanesync.ops.broker.certificates import KeyPair, utc_now
 from wanesync.ops.broker.folder import BrokerFolder, Register, find_closed
@@ -43,57 +45,69 @@ Folder = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Folder that 
 PemFile = Annotated[Path | None, typer.Option(metavar="FILE", help="A server certificate from elsewhere; all three.")]
 
 
+@dataclass(frozen=True, slots=True)
+class SetupOptions:
+    """The options of ``broker-config``: what the broker is to be."""
+
+    version: Annotated[
+        Release | None, typer.Option("--version", help="Of Mosquitto; default: that of the program here.")
+    ] = None
+    program: Annotated[str, typer.Option("--mosquitto", metavar="PROGRAM", help="The program.")] = PROGRAM
+    plugins: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of Mosquitto's plugins.")] = None
+    at: Annotated[
+        Path | None, typer.Option("--at", metavar="DIR", help="Where the broker sees the folder: in a container.")
+    ] = None
+    host: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A name or address of the broker; repeat for more.")
+    ] = None
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N")] = 8883
+    bind: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen at.")] = "127.0.0.1"
+    identity: Annotated[Identity, typer.Option(help="How a client proves who it is.")] = Identity.PASSWORD
+    user: Annotated[str, typer.Option(metavar="NAME", help="Unix user of the broker.")] = PROGRAM
+    handlers: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="Handlers connected at once.")] = (
+        HANDLERS
+    )
+    max_body_bytes: Annotated[
+        int, typer.Option(min=1024, max=200 * 1024 * 1024, metavar="N", help="As server.max_body_bytes.")
+    ] = MAX_BODY_BYTES
+    ca: PemFile = None
+    certificate: PemFile = None
+    key: PemFile = None
+
+    def build(self) -> BrokerSetup:
+        """Return the setup that these options describe. Raises ConfigError."""
+        release = self.version or detect_release(find_program(self.program))
+        return BrokerSetup(
+            release=release,
+            identity=self.identity,
+            hosts=self.host or ["localhost", "127.0.0.1"],
+            port=self.port,
+            bind=self.bind,
+            user=self.user,
+            plugins=self.plugins or find_plugins(*list_plugins(release)),
+            at=self.at,
+            limits=BrokerLimits(self.handlers, self.max_body_bytes),
+            given=_read_given(self.ca, self.certificate, self.key),
+        )
+
+
+@spread_options
 def broker_config(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; made if it is not there.")],
     *,
-    version: Annotated[
-        Release | None, typer.Option("--version", help="Of Mosquitto; default: that of the program here.")
-    ] = None,
-    program: Annotated[str, typer.Option("--mosquitto", metavar="PROGRAM", help="The program.")] = PROGRAM,
-    plugins: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of Mosquitto's plugins.")] = None,
-    at: Annotated[
-        Path | None, typer.Option("--at", metavar="DIR", help="Where the broker sees the folder: in a container.")
-    ] = None,
-    host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A name or address of the broker; repeat for more.")
-    ] = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N")] = 8883,
-    bind: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen at.")] = "127.0.0.1",
-    identity: Annotated[Identity, typer.Option(help="How a client proves who it is.")] = Identity.PASSWORD,
-    user: Annotated[str, typer.Option(metavar="NAME", help="Unix user of the broker.")] = PROGRAM,
-    handlers: Annotated[
-        int, typer.Option(min=1, max=100_000, metavar="N", help="Handlers connected at once.")
-    ] = HANDLERS,
-    max_body_bytes: Annotated[
-        int, typer.Option(min=1024, max=200 * 1024 * 1024, metavar="N", help="As server.max_body_bytes.")
-    ] = MAX_BODY_BYTES,
-    ca: PemFile = None,
-    certificate: PemFile = None,
-    key: PemFile = None,
+    given: SetupOptions,
     as_json: AsJson = False,
 ) -> None:
     """Write a Mosquitto configuration: TLS, roles, credentials.
 
     Run again it keeps all credentials, and writes the configuration anew. No secret is shown.
     """
-    release = version or detect_release(find_program(program))
-    setup = BrokerSetup(
-        release=release,
-        identity=identity,
-        hosts=host or ["localhost", "127.0.0.1"],
-        port=port,
-        bind=bind,
-        user=user,
-        plugins=plugins or find_plugins(*list_plugins(release)),
-        at=at,
-        limits=BrokerLimits(handlers, max_body_bytes),
-        given=_read_given(ca, certificate, key),
-    )
-    register = write_locked(BrokerFolder(folder, user), setup, utc_now())
+    setup = given.build()
+    register = write_locked(BrokerFolder(folder, given.user), setup, utc_now())
     _show_written(folder, register, as_json=as_json)
-    closed = find_closed(folder, user) if at is None and os.geteuid() == 0 else None
+    closed = find_closed(folder, given.user) if given.at is None and os.geteuid() == 0 else None
     if closed is not None:
-        print_line(f"{user} cannot pass {closed}, and the broker will not start: chmod o+x {closed}", error=True)
+        print_line(f"{given.user} cannot pass {closed}, and the broker will not start: chmod o+x {closed}", error=True)
 
 
 def _read_given(ca: Path | None, certificate: Path | None, key: Path | None) -> GivenServer | None:

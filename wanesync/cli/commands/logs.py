@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from wanesync.cli.commands.people.history import format_data
 from wanesync.cli.commands.queue_jobs.jobs import shorten_key
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, open_configured
+from wanesync.cli.option_groups import spread_options
 from wanesync.cli.reports.differences import make_value_formatter
 from wanesync.core.errors import ConfigError
 from wanesync.core.operating.times import format_time, parse_time
@@ -29,27 +31,48 @@ LOOK_S = 1.0
 Show = Callable[[Entry], Entry]
 
 
-def logs(
-    *,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="From then on: 2h, 5d, or a date.")
-    ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to then.")] = None,
+@dataclass(frozen=True, slots=True)
+class FilterOptions:
+    """The options that choose entries, as they were given."""
+
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="From then on: 2h, 5d, or a date.")] = (
+        None
+    )
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to then.")] = None
     kind: Annotated[
         list[str] | None,
         typer.Option("--kind", help="Of the journal, text of a log line, or action of the audit log; may be repeated."),
-    ] = None,
+    ] = None
     person: Annotated[
         str, typer.Option("--person", metavar="EMAIL|ID", help="An address, or the id of a record or payment.")
-    ] = "",
-    operator: Annotated[str, typer.Option("--operator", metavar="NAME", help="What this operator did.")] = "",
+    ] = ""
+    operator: Annotated[str, typer.Option("--operator", metavar="NAME", help="What this operator did.")] = ""
     correlation_id: Annotated[
         str, typer.Option("--correlation-id", metavar="ID", help="Of a request, trace, run or job.")
-    ] = "",
+    ] = ""
     level: Annotated[
         str, typer.Option("--level", help="Log lines of it and above: debug, info, warning, error, critical.")
-    ] = "",
-    source: Annotated[list[Source] | None, typer.Option("--source", help="Only this one; may be repeated.")] = None,
+    ] = ""
+    source: Annotated[list[Source] | None, typer.Option("--source", help="Only this one; may be repeated.")] = None
+
+    def make_filter(self, now_ms: int) -> LogFilter:
+        """Return the filter that these options describe. Raises ConfigError for a time that is none."""
+        return LogFilter(
+            parse_time(self.since, now_ms, "--since") if self.since else 0,
+            parse_time(self.until, now_ms, "--until") if self.until else 0,
+            frozenset(self.source or Source),
+            tuple(self.kind or ()),
+            self.person,
+            self.operator,
+            self.correlation_id,
+            self.level,
+        )
+
+
+@spread_options
+def logs(
+    *,
+    given: FilterOptions,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=MAX_ROWS, metavar="N", help="At most so many entries, the newest.")
     ] = DEFAULT_ENTRIES,
@@ -62,21 +85,11 @@ def logs(
     """Search in log lines, the journal and the audit log."""
     if as_json and as_csv:
         raise ConfigError(["--json and --csv: give one of them"])
-    if follow and until:
+    if follow and given.until:
         raise ConfigError(["--follow shows what is new: leave out --until"])
     show_value = make_value_formatter(show_values)
     with open_configured(config_file) as (_, store):
-        now_ms = store.now_ms()
-        wanted = LogFilter(
-            parse_time(since, now_ms, "--since") if since else 0,
-            parse_time(until, now_ms, "--until") if until else 0,
-            frozenset(source or Source),
-            tuple(kind or ()),
-            person,
-            operator,
-            correlation_id,
-            level,
-        )
+        wanted = given.make_filter(store.now_ms())
         # The follower begins first: what comes while the older ones are read is shown as well.
         follower = Follower(store, wanted) if follow else None
         found = [mask_entry(entry, show_value) for entry in read_all(store, wanted, limit)]

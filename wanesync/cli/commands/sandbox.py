@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
+from wanesync.cli.option_groups import spread_options
 from wanesync.config.references import is_reference, resolve
 from wanesync.core.errors import ConfigError, VendorUnavailable, WanesyncError
 from wanesync.core.model import Side
@@ -73,75 +75,77 @@ _AT_HUBSPOT = f"http://127.0.0.1:{HUBSPOT_PORT}"
 _AT_STRIPE = f"http://127.0.0.1:{STRIPE_PORT}"
 
 
-# A command's options are its arguments: a line for each.
-@app.callback()
-def run(
-    context: typer.Context,
-    *,
-    hubspot_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = HUBSPOT_PORT,
-    stripe_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = STRIPE_PORT,
-    contacts: Annotated[int, typer.Option(min=0, help="Contacts to begin with.")] = 0,
-    customers: Annotated[int, typer.Option(min=0, help="Customers to begin with.")] = 0,
-    overlap: Annotated[int, typer.Option(min=0, help="People that are on both sides.")] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same people.")] = 1,
-    latency_ms: Annotated[str, typer.Option(metavar="A-B", help="Time of each request.")] = "0-0",
-    tier: Annotated[Tier, typer.Option(help="Custom events need enterprise.")] = Tier.PROFESSIONAL,
+@dataclass(frozen=True, slots=True)
+class SandboxOptions:
+    """The options of ``wanesync sandbox`` itself."""
+
+    hubspot_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = HUBSPOT_PORT
+    stripe_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port.")] = STRIPE_PORT
+    contacts: Annotated[int, typer.Option(min=0, help="Contacts to begin with.")] = 0
+    customers: Annotated[int, typer.Option(min=0, help="Customers to begin with.")] = 0
+    overlap: Annotated[int, typer.Option(min=0, help="People that are on both sides.")] = 0
+    seed: Annotated[int, typer.Option(help="The same seed makes the same people.")] = 1
+    latency_ms: Annotated[str, typer.Option(metavar="A-B", help="Time of each request.")] = "0-0"
+    tier: Annotated[Tier, typer.Option(help="Custom events need enterprise.")] = Tier.PROFESSIONAL
     fault_profile: Annotated[
         str, typer.Option("--faults", metavar="PROFILE", help="none, webhooks, rough or lossy.")
-    ] = "none",
-    hubspot_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None,
-    stripe_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None,
+    ] = "none"
+    hubspot_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None
+    stripe_limit: Annotated[int | None, typer.Option(min=1, metavar="R", help="Requests per second.")] = None
     hubspot_scopes: Annotated[
         str | None, typer.Option(metavar="SCOPE,...", help="Scopes of the token. Default: all.")
-    ] = None,
+    ] = None
     stripe_permissions: Annotated[
         str | None,
         typer.Option(metavar="RESOURCE:read|write,...", help="Permissions of a restricted key. Default: a secret key."),
-    ] = None,
+    ] = None
     webhooks: Annotated[
         str, typer.Option(metavar="URL", help="Send signed webhooks to URL/webhooks/hubspot and URL/webhooks/stripe.")
-    ] = "",
+    ] = ""
     hubspot_secret: Annotated[
         str, typer.Option(metavar="SECRET", help="Signs HubSpot's: a value, env:NAME or file:PATH.")
-    ] = HUBSPOT_SECRET,
+    ] = HUBSPOT_SECRET
     stripe_secret: Annotated[
         str, typer.Option(metavar="SECRET", help="Signs Stripe's: a value, env:NAME or file:PATH.")
-    ] = STRIPE_SECRET,
+    ] = STRIPE_SECRET
     webhook_shape: Annotated[
         Shape, typer.Option(help="Webhooks as contact.* (legacy subscriptions) or object.* (project apps).")
-    ] = Shape.CONTACT,
+    ] = Shape.CONTACT
     record: Annotated[
         str, typer.Option(metavar="FILE", help="Write every request and its answer there, as a JSON object a line.")
-    ] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Run until Ctrl-C or SIGTERM, unless one of the commands below is given."""
-    if context.invoked_subcommand is not None:
-        return
-    with _errors():
-        options = Options(
-            hubspot_port=hubspot_port,
-            stripe_port=stripe_port,
-            seed=_seed_options(contacts, customers, overlap, seed),
-            latency_ms=parse_bounds(latency_ms),
-            tier=tier.value,
-            fault_profile=fault_profile,
-            hubspot_limit=hubspot_limit,
-            stripe_limit=stripe_limit,
-            webhook_shape=webhook_shape.value,
-            record=record,
-            hubspot_webhooks=find_target(webhooks, Side.HUBSPOT, hubspot_secret),
-            stripe_webhooks=find_target(webhooks, Side.STRIPE, stripe_secret),
-            hubspot_scopes=_split(hubspot_scopes),
-            stripe_permissions=_split(stripe_permissions),
+    ] = ""
+
+    def build(self) -> Options:
+        """Return how the sandbox starts. Raises ConfigError."""
+        return Options(
+            hubspot_port=self.hubspot_port,
+            stripe_port=self.stripe_port,
+            seed=_seed_options(self.contacts, self.customers, self.overlap, self.seed),
+            latency_ms=parse_bounds(self.latency_ms),
+            tier=self.tier.value,
+            fault_profile=self.fault_profile,
+            hubspot_limit=self.hubspot_limit,
+            stripe_limit=self.stripe_limit,
+            webhook_shape=self.webhook_shape.value,
+            record=self.record,
+            hubspot_webhooks=find_target(self.webhooks, Side.HUBSPOT, self.hubspot_secret),
+            stripe_webhooks=find_target(self.webhooks, Side.STRIPE, self.stripe_secret),
+            hubspot_scopes=_split(self.hubspot_scopes),
+            stripe_permissions=_split(self.stripe_permissions),
         )
-        if as_json:
-            serve(options, _announce_json)
-        else:
-            serve(
-                options,
-                lambda sandbox: _announce(sandbox, webhooks, {"hubspot": hubspot_secret, "stripe": stripe_secret}),
-            )
+
+    def announce(self, sandbox: Sandbox) -> None:
+        """Print the addresses of a running sandbox and what a configuration needs for it."""
+        _announce(sandbox, self.webhooks, {"hubspot": self.hubspot_secret, "stripe": self.stripe_secret})
+
+
+@app.callback()
+@spread_options
+def run(context: typer.Context, *, given: SandboxOptions, as_json: AsJson = False) -> None:
+    """Run until Ctrl-C or SIGTERM, unless one of the commands below is given."""
+    if context.invoked_subcommand is None:
+        with _errors():
+            serve(given.build(), _announce_json if as_json else given.announce)
 
 
 @app.command()

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from wanesync.store.tables.conflicts import ConflictRow
+
 MAX_SET_ASIDE = 20
 """Records set aside that are named on the screen."""
 MAX_ROWS_PER_CLASS = 8
@@ -149,6 +151,18 @@ def _as_summary(report: Findings) -> dict[str, object]:
     cost = {"requests": report.requests, "timing": report.timing}
     aside = [{"side": str(side), "id": record_id, "reason": reason} for side, record_id, reason in report.set_aside]
     return {"counts": counts, "plan": plan, "unlike": unlike, **cost, "set_aside": aside, **lost}
+
+
+def conflict_as_json(row: ConflictRow, format_value: ValueFormatter) -> dict[str, object]:
+    """Return an open conflict as in the JSON of ``conflicts`` and ``history``."""
+    return {
+        "at": format_time(row.at_ms),
+        "side": str(row.conflict.side),
+        "id": row.conflict.record_id,
+        "field": row.conflict.field,
+        "kind": row.conflict.kind,
+        "value": format_value(row.conflict.value),
+    }
 
 
 def difference_as_json(found: Difference, format_value: ValueFormatter) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,15 +13,16 @@ import typer
 
 from wanesync.accounts import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE
 from wanesync.cli.commands.compare import reconcile_options as options
-from wanesync.cli.commands.compare.reconcile_options import ReconcileOptions
+from wanesync.cli.commands.compare.reconcile_options import ListingOptions, ReconcileOptions
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.cli.operator import find_operator
+from wanesync.cli.option_groups import spread_options
 from wanesync.cli.reports import differences
 from wanesync.cli.reports.csv_report import write_csv
 from wanesync.cli.reports.html_report import Heading, write_html
 from wanesync.cli.reports.plan_report import show_plan, write_plan_json
 from wanesync.cli.times import format_time, parse_since
-from wanesync.config.model import API_KEYS
+from wanesync.config.model import API_KEYS, Config
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.ops.people.record_pages import NO_PAGES, find_record_pages
@@ -43,6 +44,7 @@ from wanesync.reconcile.session import (
 )
 from wanesync.store.database import Store
 from wanesync.store.patience import RUN_PATIENCE_S, Patience
+from wanesync.sync.runtime import Runtime
 from wanesync.terminal import (
     format_counts,
     format_duration,
@@ -71,16 +73,12 @@ LABELS = {
 }
 
 
-# A command's options are its arguments: a line for each.
+@spread_options
 def diff(
     *,
     strict: options.Strict = False,
     since: options.Since = None,
-    parallel: options.Parallel = False,
-    max_requests: options.MaxRequests = None,
-    csv_file: options.CsvFile = None,
-    html_file: options.HtmlFile = None,
-    snapshot: options.SnapshotFile = None,
+    listing: ListingOptions,
     show_values: options.ShowValues = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
@@ -89,16 +87,10 @@ def diff(
 
     Exit 1: a reconcile would repair something, or a record could not be used.
     """
-    output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with open_configured(config_file, uses=API_KEYS.values(), patience=Patience(max_s=RUN_PATIENCE_S)) as (
-        config,
-        store,
-    ):
-        runtime = build_runtime(config, store, tuple(Side))
-        tune_gc()
+    output = ReportOutput(listing.csv_file, listing.html_file, show_values=show_values, as_json=as_json)
+    with _open_runtime(config_file) as (config, _, runtime):
         output = replace(output, links=not config.is_rehearsal)
-        path = str(snapshot or snapshot_path(config))
-        with build_session(runtime, path, parallel=parallel, max_requests=max_requests) as session:
+        with _open_session(config, runtime, listing) as session:
             report, since_ms = _compare(session, since, as_json=as_json)
             output.show(report, since_ms)
             if not as_json:
@@ -108,58 +100,48 @@ def diff(
         raise typer.Exit(1)
 
 
-# A command's options are its arguments: a line for each.
+@spread_options
 def reconcile(
     *,
-    dry_run: options.DryRun = False,
-    wait: options.Wait = False,
-    since: options.Since = None,
-    only: options.Only = None,
-    limit: options.Limit = None,
-    force: options.Force = None,
-    max_creates: options.MaxCreates = None,
-    quiet_property: options.QuietProperty = None,
-    plan_out: options.PlanOut = None,
-    apply: options.ApplyFile = None,
-    show: options.ShowFile = None,
-    decisions: options.DecisionsFile = None,
-    baseline: options.BaselineFlag = False,
-    parallel: options.Parallel = False,
-    max_requests: options.MaxRequests = None,
-    csv_file: options.CsvFile = None,
-    html_file: options.HtmlFile = None,
-    snapshot: options.SnapshotFile = None,
+    asked: ReconcileOptions,
+    listing: ListingOptions,
     show_values: options.ShowValues = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
     """Compare both sides and queue a repair of what differs. The workers carry it out."""
-    asked = ReconcileOptions(
-        dry_run, wait, since, frozenset(only or ()), limit, force, max_creates, quiet_property,
-        plan_out, apply, show, decisions, baseline,
-    )  # fmt: skip
     if asked.show is not None:
         _show_plan(asked.show, config_file, show_values=show_values, as_json=as_json)
         return
-    output = ReportOutput(csv_file, html_file, show_values=show_values, as_json=as_json)
-    with open_configured(config_file, uses=API_KEYS.values(), patience=Patience(max_s=RUN_PATIENCE_S)) as (
-        config,
-        store,
-    ):
-        runtime = build_runtime(config, store, tuple(Side))
+    output = ReportOutput(listing.csv_file, listing.html_file, show_values=show_values, as_json=as_json)
+    with _open_runtime(config_file) as (config, store, runtime):
         build_generation_marker(config, store, threading.Event()).check()
         if asked.apply is not None:
             check_plan(runtime, asked.apply)
         if asked.decision_file is not None:
             check_decisions(runtime, asked.decision_file)
-        tune_gc()
         output = replace(output, links=not config.is_rehearsal)
-        path = str(snapshot or snapshot_path(config))
-        with build_session(runtime, path, parallel=parallel, max_requests=max_requests, writes=not dry_run) as session:
-            _, since_ms = _compare(session, since, as_json=as_json)
+        with _open_session(config, runtime, listing, writes=not asked.dry_run) as session:
+            _, since_ms = _compare(session, asked.since, as_json=as_json)
             queued = _carry_out(session, asked, output, since_ms)
         if queued is not None:
             _finish(store, queued, asked, as_json=as_json)
+
+
+@contextmanager
+def _open_runtime(config_file: Path | None) -> Iterator[tuple[Config, Store, Runtime]]:
+    """Yield what a comparison needs of this installation; an unavailable database is waited for."""
+    patience = Patience(max_s=RUN_PATIENCE_S)
+    with open_configured(config_file, uses=API_KEYS.values(), patience=patience) as (config, store):
+        yield config, store, build_runtime(config, store, tuple(Side))
+
+
+def _open_session(
+    config: Config, runtime: Runtime, listing: ListingOptions, *, writes: bool = False
+) -> AbstractContextManager[ReconcileSession]:
+    tune_gc()
+    path = str(listing.snapshot or snapshot_path(config))
+    return build_session(runtime, path, parallel=listing.parallel, max_requests=listing.max_requests, writes=writes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +185,7 @@ def _carry_out(
     if asked.dry_run or asked.plan_out is not None:
         output.show(report, since_ms)
         if asked.plan_out is not None:
-            _save_plan(session, asked.plan_out, PlanScope(asked.only, asked.limit), as_json=output.as_json)
+            _save_plan(session, asked.plan_out, PlanScope(asked.classes, asked.limit), as_json=output.as_json)
         else:
             _print_lines(differences.describe_next_steps(report), as_json=output.as_json)
         if report.set_aside or (asked.plan_out is None and report.actionable):
@@ -222,7 +204,7 @@ def _carry_out(
 
 
 def _queue(session: ReconcileSession, asked: ReconcileOptions) -> Queued:
-    selection = session.select(asked.only, asked.limit, asked.force, asked.max_creates)
+    selection = session.select(asked.classes, asked.limit, asked.force, asked.max_creates)
     selection = replace(selection, operator=find_operator())
     applied = chosen = None
     if asked.apply is not None:

@@ -81,22 +81,33 @@ _IGNORED = {
 
 
 @dataclass(frozen=True, slots=True)
+class ListingOptions:
+    """How both sides are listed, and the files that the report is written to."""
+
+    parallel: Parallel = False
+    max_requests: MaxRequests = None
+    csv_file: CsvFile = None
+    html_file: HtmlFile = None
+    snapshot: SnapshotFile = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReconcileOptions:
     """The options of one ``reconcile``. ``decision_file``: the content of ``decisions``, read before any listing."""
 
-    dry_run: bool = False
-    wait: bool = False
-    since: str | None = None
-    only: frozenset[DifferenceClass] = frozenset()
-    limit: int | None = None
-    force: int | None = None
-    max_creates: int | None = None
-    quiet_property: str | None = None
-    plan_out: Path | None = None
-    apply: Path | None = None
-    show: Path | None = None
-    decisions: Path | None = None
-    baseline: bool = False
+    dry_run: DryRun = False
+    wait: Wait = False
+    since: Since = None
+    only: Only = None
+    limit: Limit = None
+    force: Force = None
+    max_creates: MaxCreates = None
+    quiet_property: QuietProperty = None
+    plan_out: PlanOut = None
+    apply: ApplyFile = None
+    show: ShowFile = None
+    decisions: DecisionsFile = None
+    baseline: BaselineFlag = False
     decision_file: bytes | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -117,9 +128,14 @@ class ReconcileOptions:
         if self.decisions is not None:
             object.__setattr__(self, "decision_file", _read(self.decisions))
 
+    @property
+    def classes(self) -> frozenset[DifferenceClass]:
+        """The classes of ``--only``; none of them stands for all."""
+        return frozenset(self.only or ())
+
 
 def _is_missing(value: object) -> bool:
-    return value is None or value is False or value == frozenset()
+    return value is None or value is False or value == []
 
 
 def _read(path: Path) -> bytes:

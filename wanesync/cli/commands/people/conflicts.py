@@ -10,7 +10,7 @@ import typer
 
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, DryRun, ShowValues, Yes, open_configured
 from wanesync.cli.operator import find_operator
-from wanesync.cli.reports.differences import make_value_formatter
+from wanesync.cli.reports.differences import conflict_as_json, make_value_formatter
 from wanesync.cli.times import format_time
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
@@ -105,19 +105,7 @@ def _list(wanted: ConflictFilter, limit: int, *, show_values: bool, as_json: boo
         _check_filter(config, wanted)
     show = make_value_formatter(show_values)
     if as_json:
-        listed = [
-            {
-                "at": format_time(row.at_ms),
-                "side": str(row.conflict.side),
-                "id": row.conflict.record_id,
-                "field": row.conflict.field,
-                "kind": row.conflict.kind,
-                "value": show(row.conflict.value),
-                "conflict_id": row.id,
-                "link_id": row.link_id,
-            }
-            for row in found.rows
-        ]
+        listed = [conflict_as_json(row, show) | {"conflict_id": row.id, "link_id": row.link_id} for row in found.rows]
         print_json({"open": found.total, "people": found.people, "kept": found.kept, "conflicts": listed})
         return
     screen = make_wide_console()

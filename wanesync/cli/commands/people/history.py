@@ -10,7 +10,7 @@ from rich.console import Console
 
 from wanesync.cli.commands.queue_jobs.jobs import shorten_key
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, open_configured
-from wanesync.cli.reports.differences import ValueFormatter, make_value_formatter
+from wanesync.cli.reports.differences import ValueFormatter, conflict_as_json, make_value_formatter
 from wanesync.cli.times import format_time
 from wanesync.core.model import StoredRecord
 from wanesync.ops.people.history import PersonHistory, read_latest, read_person, show_data
@@ -95,17 +95,7 @@ def _as_json(person: PersonHistory, show: ValueFormatter) -> dict[str, object]:
             }
             for one in person.purchases
         ],
-        "conflicts": [
-            {
-                "at": format_time(row.at_ms),
-                "side": str(row.conflict.side),
-                "id": row.conflict.record_id,
-                "field": row.conflict.field,
-                "kind": row.conflict.kind,
-                "value": show(row.conflict.value),
-            }
-            for row in person.conflicts
-        ],
+        "conflicts": [conflict_as_json(row, show) for row in person.conflicts],
     }
 
 

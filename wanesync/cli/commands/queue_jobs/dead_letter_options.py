@@ -54,13 +54,13 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show which it would be,
 class Choice:
     """The options that choose jobs, as they were given."""
 
-    dead_class: DeadClass | None = None
-    side: Side | None = None
-    kind: JobKind | None = None
-    since: str | None = None
-    until: str | None = None
-    person: str | None = None
-    reason: str | None = None
+    dead_class: OfClass = None
+    side: OfSide = None
+    kind: OfKind = None
+    since: Since = None
+    until: Until = None
+    person: OfPerson = None
+    reason: OfReason = None
 
     def make_filter(self, store: Store, state: QueueState = QueueState.DEAD) -> QueueFilter:
         """Return the filter that these options describe. Raises ConfigError for a time that is none."""

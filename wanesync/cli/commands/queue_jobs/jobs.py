@@ -8,17 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from wanesync.cli.commands.queue_jobs.dead_letter_options import (
-    Choice,
-    OfClass,
-    OfKind,
-    OfPerson,
-    OfReason,
-    OfSide,
-    Since,
-    Until,
-)
+from wanesync.cli.commands.queue_jobs.dead_letter_options import Choice
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, open_configured
+from wanesync.cli.option_groups import spread_options
 from wanesync.cli.reports.differences import ValueFormatter, make_value_formatter
 from wanesync.cli.times import format_time
 from wanesync.core.errors import ConfigError
@@ -35,18 +27,13 @@ from wanesync.terminal import format_duration, make_table, make_wide_console, pr
 JobId = Annotated[str | None, typer.Argument(metavar="ID", help="A job: shown with its states in order of time.")]
 
 
+@spread_options
 def jobs(
     job_id: JobId = None,
     *,
     dead: Annotated[bool, typer.Option("--dead", help="Dead letters only.")] = False,
     state: Annotated[QueueState | None, typer.Option("--state", help="The jobs of one state only.")] = None,
-    dead_class: OfClass = None,
-    side: OfSide = None,
-    kind: OfKind = None,
-    since: Since = None,
-    until: Until = None,
-    person: OfPerson = None,
-    reason: OfReason = None,
+    choice: Choice,
     runs: Annotated[bool, typer.Option("--runs", help="Bulk runs: what retry and discard did.")] = False,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=MAX_ROWS, metavar="N", help="At most so many jobs.")
@@ -56,7 +43,6 @@ def jobs(
     config_file: ConfigFile = None,
 ) -> None:
     """List queued jobs and dead letters. A dead letter is shown with its record, reason, time and attempts."""
-    choice = Choice(dead_class, side, kind, since, until, person, reason)
     if [job_id is not None, runs, dead or state is not None].count(True) > 1:
         raise ConfigError(["jobs: an ID, --runs, and --dead or --state are for themselves"])
     with open_configured(config_file) as (_, store):

@@ -9,19 +9,13 @@ import typer
 from wanesync.cli.commands.queue_jobs.dead_letter_options import (
     Choice,
     DryRun,
-    OfClass,
-    OfKind,
-    OfPerson,
-    OfReason,
-    OfSide,
-    Since,
-    Until,
     change_dead_letters,
     end_run,
     make_request,
 )
 from wanesync.cli.context import AsJson, ConfigFile, Yes, open_configured
 from wanesync.cli.operator import find_operator
+from wanesync.cli.option_groups import spread_options
 from wanesync.core.operating.bulk_runs import BulkAction
 from wanesync.ops.queue.jobs import try_now
 from wanesync.output import print_line
@@ -30,16 +24,11 @@ from wanesync.terminal import pluralize, print_json
 Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids from wanesync jobs --dead.")]
 
 
+@spread_options
 def retry(
     ids: Ids = None,
     *,
-    dead_class: OfClass = None,
-    side: OfSide = None,
-    kind: OfKind = None,
-    since: Since = None,
-    until: Until = None,
-    person: OfPerson = None,
-    reason: OfReason = None,
+    choice: Choice,
     every: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     now: Annotated[
         bool, typer.Option("--now", help="Jobs that wait after a failed attempt: try these IDs at once.")
@@ -54,7 +43,6 @@ def retry(
     config_file: ConfigFile = None,
 ) -> None:
     """Retry dead letters: by id, class, side, kind or time, or all. Asks for confirmation."""
-    choice = Choice(dead_class, side, kind, since, until, person, reason)
     with open_configured(config_file) as (_, store):
         if now:
             _print_made_due(try_now(store, ids or [], find_operator()), as_json=as_json)
@@ -73,16 +61,11 @@ def _print_made_due(made_due: int, *, as_json: bool) -> None:
         print_line(f"{pluralize(made_due, 'job')} will be tried at once.")
 
 
+@spread_options
 def discard(
     ids: Ids = None,
     *,
-    dead_class: OfClass = None,
-    side: OfSide = None,
-    kind: OfKind = None,
-    since: Since = None,
-    until: Until = None,
-    person: OfPerson = None,
-    reason: OfReason = None,
+    choice: Choice,
     yes: Yes = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -93,7 +76,6 @@ def discard(
     They are chosen by id, class, side, kind, time, person or reason. Their records are looked at again when they
     change, or by a reconcile.
     """
-    choice = Choice(dead_class, side, kind, since, until, person, reason)
     with open_configured(config_file) as (_, store):
         request = make_request(store, BulkAction.DISCARD, ids or [], choice, every=False)
         change_dead_letters(store, request, yes=yes, dry_run=dry_run, as_json=as_json)
