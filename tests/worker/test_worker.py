@@ -177,9 +177,10 @@ def test_what_was_claimed_in_vain_is_given_back_and_what_can_be_in_time_has_the_
     worker._hand_out(STRIPE, None)
     assert worker.committer.answers.get(timeout=10)[0] is young
     assert not waiting
-    with worker.lease.in_flight.no_claims() as known:
+    assert worker.in_flight.begin_claim(STRIPE)
+    worker._claim(STRIPE, 0)
+    with worker.in_flight.no_claims() as known:
         assert known == {young.jobs[0].id}
-    worker.lease.beat()
     assert (bench.get_job(old).state, bench.get_job(old).attempts) == (JobState.READY, 0)
     assert bench.get_job(young).state is JobState.RUNNING
 

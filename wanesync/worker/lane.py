@@ -59,7 +59,7 @@ PROBE_INTERVAL_MS = 25_000
 
 @dataclass(slots=True)
 class Lane:
-    """The jobs of one side. ``waiting``: prepared calls that have no slot yet.
+    """The jobs of one side. ``waiting``: prepared calls that have no slot yet. ``late``: those claimed in vain.
 
     ``claimed``: number of jobs claimed in the last round, whether or not they led to calls. ``taken``: those jobs, and
     when they were claimed. ``held``: kinds whose
@@ -74,6 +74,7 @@ class Lane:
     purchase_sender: PurchaseSender
     guest_contacts: GuestContacts
     waiting: deque[AnyCall] = field(default_factory=deque)
+    late: list[AnyCall] = field(default_factory=list)
     held: frozenset[JobKind] = frozenset()
     claimed: int = 0
     taken: list[tuple[Job, int]] = field(default_factory=list)
@@ -113,14 +114,15 @@ class Lane:
             return sorted(calls, key=lambda call: call.urgency)
         return sorted(calls, key=lambda call: min((job.arrived_ms for job in call.jobs), default=0))
 
-    def fill(self, tx: Tx, room: int, *, alone: bool = False) -> list[AnyCall]:
+    def fill(self, tx: Tx, room: int, *, alone: bool = False, late: Sequence[AnyCall] = ()) -> list[AnyCall]:
         """Claim and plan the most urgent jobs in one transaction; return their calls, for about ``room`` slots.
 
-        ``alone``: the most urgent job and no other. Nothing outside ``tx`` is touched but ``claimed``, which begins
-        anew: a transaction that conflicts with another runs again. Stripe's reads mostly use what events brought and
-        need no call, so they never queue behind writes that wait for slots.
+        ``alone``: the most urgent job and no other. ``late``: calls whose jobs are given back. Nothing outside ``tx`` is
+        touched but ``claimed``, which begins anew: a transaction that conflicts with another runs again. Stripe's reads
+        mostly use what events brought and need no call, so they never queue behind writes that wait for slots.
         """
         self.claimed, self.taken = 0, []
+        tx.jobs.give_back([job for call in late for job in call.jobs])
         pauses = tx.pauses.get_all()
         before = pauses.get(str(self.side))
         if operator_pause(self.side) in pauses or (before and not _begin_probe(tx, pauses, str(self.side))):

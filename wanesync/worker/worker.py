@@ -226,7 +226,7 @@ class Worker:
             room = lane.make_room(self.pacers[side], ahead)
         slot_ms: int | None = None
         lane.claimed = 0
-        if room * 2 >= ahead and self._has_work(side):
+        if room * 2 >= ahead and (self._has_work(side) or lane.late):
             if side is Side.HUBSPOT:
                 # A batch takes the jobs that are ready when it is claimed: the nearer its slot, the more there are.
                 slot_ms = self._await_slot(side)
@@ -244,12 +244,14 @@ class Worker:
 
     def _claim(self, side: Side, room: int) -> None:
         lane, alone, calls = self.lanes[side], self.in_flight.alone, list[AnyCall]()
+        late = self._take_late(lane)
         began_ms = self.clock.monotonic_ms()
         to_monotonic_ms, target_ms = began_ms - self.clock.now_ms(), self.runtime.options.target_ms
         try:
             with self._claims[side].measured(self.clock):
-                calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone))
+                calls = self.runtime.commit(f"{side}.claim", lambda tx: lane.fill(tx, room, alone=alone, late=late))
         except Exception as error:
+            # The next heartbeat gives back what this claim did not.
             self.lease.claim_lost = True
             lane.size.shrink(error, self.claim_notes[side].add)
             raise
@@ -258,6 +260,7 @@ class Worker:
             count_claims(self.runtime.store.figures, lane.taken)
         finally:
             self.in_flight.end_claim(side, calls)
+            self.in_flight.settle(late)
         is_first = not (lane.waiting or self.calls_under_way[side])
         lane.send_time.begin(calls, began_ms, is_first=is_first, to_monotonic_ms=to_monotonic_ms, target_ms=target_ms)
         lane.waiting.extend(calls)
@@ -285,19 +288,29 @@ class Worker:
     def _hand_out(self, side: Side, slot_ms: int | None) -> None:
         """Give the next slots to the waiting calls, mostly the most urgent first; wait a little if none is free."""
         with self._claims[side].hand_out:
-            calls = self._give_up_late(side, self.lanes[side].take_waiting())
+            calls = self._set_late_aside(side, self.lanes[side].take_waiting())
             chosen, given = self._give_slots(side, calls, slot_ms)
         if calls:
             self._rest(side, calls[0], given, len(chosen), reserved=slot_ms is not None)
 
-    def _give_up_late(self, side: Side, calls: list[AnyCall]) -> list[AnyCall]:
-        """Give back the jobs that can no longer be in time while others can; return the calls to be sent."""
-        send_time, now_ms = self.lanes[side].send_time, self.clock.monotonic_ms()
-        calls, late = send_time.split(calls, now_ms)
+    def _set_late_aside(self, side: Side, calls: list[AnyCall]) -> list[AnyCall]:
+        """Set aside what can no longer be in time while others can; return the calls to be sent."""
+        lane, now_ms = self.lanes[side], self.clock.monotonic_ms()
+        calls, late = lane.send_time.split(calls, now_ms)
         for call in late:
-            send_time.give_up(call, now_ms)
-            self.lease.give_up(call)
+            lane.send_time.give_up(call, now_ms)
+        lane.late += late
         return calls
+
+    def _take_late(self, lane: Lane) -> list[AnyCall]:
+        """Take the calls that were claimed in vain, which the next claim gives back; nothing of them was sent."""
+        with self._claims[lane.side].hand_out:
+            late, lane.late = lane.late, []
+        for call in late:
+            if any(job.owner != self.runtime.name for job in call.jobs):
+                # Other processes may have taken them.
+                self.lease.give_up(call)
+        return [call for call in late if all(job.owner == self.runtime.name for job in call.jobs)]
 
     def _give_slots(self, side: Side, calls: list[AnyCall], slot_ms: int | None) -> tuple[set[int], SlotAssignment]:
         """Send the calls that get a slot, and put the others back. ``slot_ms``: a slot that is reserved already."""

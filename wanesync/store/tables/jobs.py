@@ -357,28 +357,9 @@ class Jobs(Table):
 
         None of them counts an attempt. Raises LeaseLost.
         """
-        ordered = sorted(due, key=lambda one: _key(one[0]))
-        merges = [self._merge_values(job, due_ms, job.rescues, fixed=False) for job, due_ms in ordered]
-        merged = {tuple(row) for row in self._session.each("merge_into_ready_job", merges)}
-        rest = [(job, due_ms) for job, due_ms in ordered if _key(job) not in merged]
-        try:
-            with self._session.savepoint():
-                batch = [self._ready_values(job, due_ms, (waits_for, reason)) for job, due_ms in rest]
-                ready = {row[0] for row in self._session.each("reschedule_job", batch)}
-        except ConstraintViolated:
-            # Another transaction queued a newer job of one of the keys in between.
-            for job, due_ms in rest:
-                self._make_ready(job, due_ms, (waits_for, reason), attempts=0, fixed=False)
-        else:
-            for job, _ in rest:
-                if job.id not in ready:
-                    raise _lost(job)
-                self._session.lanes_to_wake.add(job.lane)
-        for job, _ in ordered:
-            if _key(job) in merged:
-                self._supersede(job, reason)
+        self._make_all_ready(due, (waits_for, reason))
         self._session.job_reports += (
-            JobReport(job.id, job.lane, job.kind, Ending.WAIT, waits_for, reason) for job, _ in ordered
+            JobReport(job.id, job.lane, job.kind, Ending.WAIT, waits_for, reason) for job, _ in due
         )
 
     def mark_dead(self, job: Job, dead_class: DeadClass, reason: str) -> None:
@@ -400,12 +381,15 @@ class Jobs(Table):
         ``keep``: ids of jobs that stay running.
         """
         rows = [row for row in self._session.rows("running_of_owner", owner=owner) if row[0] not in keep]
-        for row in rows:
-            job = job_of(row)
-            self._make_ready(job, self._session.now_ms, (WaitCode.NONE, ""), attempts=0, fixed=False)
-            # The process may live on: no other use of the token would end them.
-            self._session.rows("drop_locks", tokens=[job.token])
+        self.give_back([job_of(row) for row in rows])
         return len(rows)
+
+    def give_back(self, jobs: Sequence[Job]) -> None:
+        """Makes running jobs ready, without their locks and without counting an attempt. Raises LeaseLost."""
+        if jobs:
+            self._make_all_ready([(job, self._session.now_ms) for job in jobs], (WaitCode.NONE, ""))
+            # The process may live on: no other use of the token would end them.
+            self._session.rows("drop_locks", tokens=[job.token for job in jobs])
 
     def requeue_abandoned(self, lease_ms: int = LEASE_MS) -> list[Job]:
         """Makes the jobs of processes without a fresh heartbeat ready, or dead as poison; the jobs as they are now."""
@@ -462,6 +446,29 @@ class Jobs(Table):
                 raise _lost(job)
             self._session.lanes_to_wake.add(job.lane)
             return
+
+    def _make_all_ready(self, due: Sequence[tuple[Job, int]], wait: tuple[str, str]) -> None:
+        """As ``_make_ready`` does with several jobs, each with its ``due_ms``, for the cost of one."""
+        ordered = sorted(due, key=lambda one: _key(one[0]))
+        merges = [self._merge_values(job, due_ms, job.rescues, fixed=False) for job, due_ms in ordered]
+        merged = {tuple(row) for row in self._session.each("merge_into_ready_job", merges)}
+        rest = [(job, due_ms) for job, due_ms in ordered if _key(job) not in merged]
+        try:
+            with self._session.savepoint():
+                batch = [self._ready_values(job, due_ms, wait) for job, due_ms in rest]
+                ready = {row[0] for row in self._session.each("reschedule_job", batch)}
+        except ConstraintViolated:
+            # Another transaction queued a newer job of one of the keys in between.
+            for job, due_ms in rest:
+                self._make_ready(job, due_ms, wait, attempts=0, fixed=False)
+        else:
+            for job, _ in rest:
+                if job.id not in ready:
+                    raise _lost(job)
+                self._session.lanes_to_wake.add(job.lane)
+        for job, _ in ordered:
+            if _key(job) in merged:
+                self._supersede(job, wait[1])
 
     def _merge_values(self, job: Job, due_ms: int, rescues: int, *, fixed: bool) -> dict[str, Value]:
         """What the ready job of its key takes over from a running one."""
