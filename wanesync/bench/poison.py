@@ -1,4 +1,4 @@
-"""``bench poison``: one bad thing at a time, and the latency of everybody else's edits meanwhile.
+"""``bench poison``: one bad thing at a time, and the latency of all other edits meanwhile.
 
 A record, an event, a listing, a property, a hot record and a guest that once stopped all sync for all people are each
 played beside a steady trickle of edits of other people.

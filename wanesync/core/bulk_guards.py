@@ -19,7 +19,7 @@ class Volume:
     """What a run would do, in people.
 
     ``links``: active links before the run. ``link_only``: pairs that are linked without a write. ``overwritten``:
-    linked people of whom a value is replaced by another or by a blank (``cleared``). ``fills``: those who only gain
+    linked people who have a value replaced by another or by a blank (``cleared``). ``fills``: those who only gain
     values. ``addresses``: e-mail addresses that change, to which invoices are sent. ``writes_hubspot``: contacts
     written, whose modification dates change. ``writes_stripe``: customers written, each a ``customer.updated`` event.
     """

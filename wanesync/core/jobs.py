@@ -337,7 +337,7 @@ def find_fresh_ms(now_ms: int, target_ms: int, send_ms: int = SEND_MS) -> int:
     """Return the arrival from which on live work can still be done within ``target_ms`` (docs/correctness.md#claims).
 
     ``send_ms``: how long it takes from its claim on. Work that cannot is done after it: first come, first served makes
-    everybody late as soon as more arrives than the limits allow, also those who need not be.
+    all of them late as soon as more arrives than the limits allow, also those who need not be.
     """
     return now_ms - max(0, target_ms - send_ms)
 

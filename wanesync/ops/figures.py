@@ -57,8 +57,8 @@ class TimelyShare:
     @property
     def share(self) -> float | None:
         """Return the share within the target, from 0 to 1."""
-        everyone = self.within + self.beyond + self.waiting
-        return self.within / everyone if everyone else None
+        total = self.within + self.beyond + self.waiting
+        return self.within / total if total else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -353,12 +353,12 @@ def _chart_share(reader: _Reader, target_s: float) -> Chart:
             strict=True,
         )
     ]
-    within, everyone = sum(count for count, _ in counts), sum(count for _, count in counts)
+    within, total = sum(count for count, _ in counts), sum(count for _, count in counts)
     lines = [
         Line("share", "in time", [round(count / of, 4) if of else None for count, of in counts]),
         Line("wanted", "wanted", [SHARE_WANTED] * len(counts), is_bound=True),
     ]
-    summary = f"{format_share(within / everyone)} of {everyone:,} changes" if everyone else "no change of a person"
+    summary = f"{format_share(within / total)} of {total:,} changes" if total else "no change of a person"
     return Chart("share", f"Synced within {target_s:g} s", "of all changes", lines, summary, is_share=True)
 
 

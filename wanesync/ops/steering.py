@@ -104,7 +104,7 @@ class OpenHold:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that was changed, from the journal: when, by whom, and what in words."""
+    """Something that was changed, from the journal: when, by which operator, and what in words."""
 
     at_ms: int
     operator: str

@@ -218,8 +218,8 @@ class RecordWriter:
     def set_aside(self, side: Side, record_id: str, error: CallError) -> None:
         """Store that a record cannot be used: nothing is planned from our copy until it is read again.
 
-        Of a record that was not stored, what remains of it is: no one is created a second time. Errors of other kinds
-        change nothing. docs/correctness.md#vendor-values
+        Of a record that was not stored, what remains of it is, so that it is not created a second time. Errors of
+        other kinds change nothing. docs/correctness.md#vendor-values
         """
         if error.failure is not Failure.UNUSABLE:
             return

@@ -256,7 +256,7 @@ def find_url(opened: socket.socket, *, encrypted: bool) -> str:
 def find_trouble(store: Store) -> str:
     """Return why no webhook could be stored now, as far as a read shows it; "" if one could.
 
-    Anyone may ask, and a writing transaction would take the turn of a webhook.
+    The request needs no key, and a writing transaction would take the turn of a webhook.
     """
     try:
         with store.reading() as tx:

@@ -56,7 +56,7 @@ def test_a_viewer_cannot_find_masked_values_out_a_letter_at_a_time(site: AdminSi
 
 def test_nothing_found_and_nothing_asked(site: AdminSite) -> None:
     browser = site.sign_in("viewer")
-    assert "Nobody was found" in browser.post("/people/find", {"text": "nobody@example.com"}).text
+    assert "No person was found" in browser.post("/people/find", {"text": "nobody@example.com"}).text
     assert "6 of 6 records were searched" in browser.post("/people/find", {"text": "zzz"}).text
     assert browser.post("/people/find", {"text": "x" * 201}).status_code == 422
     assert browser.get("/people").status_code == 200

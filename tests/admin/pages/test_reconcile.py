@@ -85,7 +85,7 @@ def test_the_report_is_read_by_class_with_values_masked(
     monkeypatch.setattr(reconcile, "PAGE_ROWS", 2)
     run_id = add_planned(site.store)
     first = browser.get(f"/reconcile/{run_id}").text
-    assert "3</strong> linked people of whom a value is overwritten" in first
+    assert "3</strong> linked people who have a value overwritten" in first
     assert "<del>U•••</del> → <ins>L•••</ins>" in first
     assert "Lyon" not in first
     assert first.count("<del>") == 2

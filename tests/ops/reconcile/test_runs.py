@@ -148,4 +148,4 @@ def test_a_report_is_described_in_words() -> None:
     assert [(str(kind), number, repaired) for kind, number, repaired, _ in list_classes(facts)] == [
         ("in_sync", 5, False), ("create_contact", 2, True),
     ]  # fmt: skip
-    assert describe_volume({"overwritten": 3, "fills": 0}) == [("linked people of whom a value is overwritten", 3)]
+    assert describe_volume({"overwritten": 3, "fills": 0}) == [("linked people who have a value overwritten", 3)]

@@ -170,7 +170,7 @@ class HubSpotWebhooks:
         return f"{'user' if self._own and source_id else 'app'}:{kind}/{self._name_user(source_id)}"
 
     def _author(self, element: Mapping[str, object], app: str) -> str:
-        """Return the source of an event without a value, "" for an odd one: a deletion counts whoever made it."""
+        """Return the source of an event without a value, "" for an odd one: a deletion counts from any source."""
         try:
             return self._source(element, app)
         except InvalidElement:

@@ -185,7 +185,7 @@ def show_deliveries(
     paging: PagingQuery,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
 ) -> Page[AlertDelivery]:
-    """What was sent to whom, what failed and why; the newest first."""
+    """Notices and their recipients, what failed and why; the newest first."""
     listing = f"alerts/deliveries?{state or ''}"
     after = decode_cursor(services.store, listing, paging.cursor)
     states = (state,) if state else EVERY_STATE

@@ -1,4 +1,4 @@
-"""``/api/v1/pauses`` and ``/api/v1/writes``: what is stopped, by whom, and the switches that stop it."""
+"""``/api/v1/pauses`` and ``/api/v1/writes``: what is stopped, by which operator, and the switches that stop it."""
 
 from __future__ import annotations
 

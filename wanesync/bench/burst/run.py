@@ -23,7 +23,7 @@ from wanesync.wiring import open_database
 WITHIN_S = 30.0
 """The target for the latency of a contact."""
 NO_TARGET_S = 86_400
-"""A target that everybody can meet, so that the earliest arrival goes first."""
+"""A target that every change can meet, so that the earliest arrival goes first."""
 SAMPLE_MS = 1000
 IDLE_S = 120.0
 """The longest wait for late work at the end, such as a third delivery or a job of a killed worker."""

@@ -124,7 +124,7 @@ def send_test(
 def history(
     *,
     code: Annotated[str, typer.Option("--code", help="Of one rule.")] = "",
-    deliveries: Annotated[bool, typer.Option("--deliveries", help="What was sent to whom instead.")] = False,
+    deliveries: Annotated[bool, typer.Option("--deliveries", help="Notices and their recipients instead.")] = False,
     failed: Annotated[bool, typer.Option("--failed", help="Only deliveries that wait or were given up.")] = False,
     limit: Limit = DEFAULT_ROWS,
     as_json: AsJson = False,

@@ -157,7 +157,7 @@ class SituationReader:
 
 
 def find_undelivered(tx: Tx) -> list[Alarm]:
-    """Return an alarm for each recipient to whom notices fail."""
+    """Return an alarm for each recipient that notices do not reach."""
     return [
         Alarm(
             AlarmCode.NOTICES_UNDELIVERED,

@@ -145,7 +145,7 @@ def start_run(store: Store, operator: Operator, options: RunOptions) -> str:
 def approve_run(store: Store, operator: Operator, run_id: str, *, approval: bool) -> None:
     """Approve a compared run, as another person than the one who started it. Raises NotFound and GuardError.
 
-    On a page it takes a second factor: whoever made a second account and its password could approve by it.
+    On a page it takes a second factor: a user who made a second account and its password could approve by it.
     """
 
     def approve(tx: Tx) -> None:
@@ -283,7 +283,7 @@ def describe_volume(volume: Mapping[str, int]) -> list[tuple[str, int]]:
     words = {
         "created_customers": "customers created in Stripe",
         "created_contacts": "contacts created in HubSpot",
-        "overwritten": "linked people of whom a value is overwritten",
+        "overwritten": "linked people who have a value overwritten",
         "cleared": "of them with a value cleared",
         "fills": "linked people who only gain values",
         "addresses": "e-mail addresses that change",

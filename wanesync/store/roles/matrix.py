@@ -332,7 +332,7 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(insert=ANY, update=_columns("counted_ms"), delete=ANY),
         admin=_allow(insert=ANY, update=_columns("counted_ms"), delete=ANY),
     ),
-    # Only the admin service and its commands: no other process lets anyone in.
+    # Only the admin service and its commands: no other process signs users in.
     "admin_users": {Role.ADMIN: _allow(insert=ANY, update=_columns("-name", "-created_ms"), delete=ANY)},
     "admin_sessions": {Role.ADMIN: _allow(insert=ANY, update=_columns("seen_ms", "proved_ms"), delete=ANY)},
     "admin_tokens": {Role.ADMIN: _allow(insert=ANY, update=_columns("used_ms"), delete=ANY)},

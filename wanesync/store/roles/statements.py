@@ -120,13 +120,13 @@ def _bound_times(target: Target) -> Iterator[str]:
 
 
 def _close_database(target: Target) -> Iterator[str]:
-    database, schema, everyone = quote(target.database), quote(target.schema), _all_roles(target)
+    database, schema, all_roles = quote(target.database), quote(target.schema), _all_roles(target)
     migrate = target.name(Role.MIGRATE)
     others = _all_roles(target, but=Role.MIGRATE)
     yield f"REVOKE ALL ON DATABASE {database} FROM PUBLIC, {others}"
-    yield f"GRANT CONNECT ON DATABASE {database} TO {everyone}"
+    yield f"GRANT CONNECT ON DATABASE {database} TO {all_roles}"
     yield f"REVOKE ALL ON SCHEMA {schema} FROM PUBLIC, {others}"
-    yield f"GRANT USAGE ON SCHEMA {schema} TO {everyone}"
+    yield f"GRANT USAGE ON SCHEMA {schema} TO {all_roles}"
     yield f"GRANT CREATE ON SCHEMA {schema} TO {migrate}"
     for what in ("TABLES", "SEQUENCES", "FUNCTIONS"):
         yield f"REVOKE ALL ON ALL {what} IN SCHEMA {schema} FROM PUBLIC, {others}"

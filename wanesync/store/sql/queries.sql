@@ -1659,7 +1659,7 @@ INSERT INTO alert_deliveries (id, at_ms, kind, level, code, subject, title, body
     due_ms, error, ended_ms, token, lease_ms)
 VALUES (:id, :now, :kind, :level, :code, :subject, :title, :body, :recipient, :label, 'waiting', 0, :now, '', 0, '', 0);
 
--- The oldest that is due, of a recipient to whom no process is sending: notices arrive in their order.
+-- The oldest that is due, of a recipient that no process is sending to: notices arrive in their order.
 -- name: claim_alert_delivery
 UPDATE alert_deliveries SET token = :token, lease_ms = :lease_ms, attempts = attempts + 1
 WHERE id = (

@@ -58,7 +58,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class FailingRecipient:
-    """A recipient to whom deliveries fail over and over."""
+    """A recipient with deliveries that fail over and over."""
 
     recipient: str
     label: str
