@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
+CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, DISCONNECT = 1, 2, 3, 4, 8, 9, 10, 11, 14
 
 
 @dataclass(frozen=True)
@@ -24,14 +24,14 @@ class Packet:
 
 
 class ScriptedBroker:
-    """Accepts connections and notes every packet; answers nothing by itself but CONNECT."""
+    """Accepts connections and notes every packet; answers nothing by itself but CONNECT and UNSUBSCRIBE."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"mqtt://127.0.0.1:{self._server.getsockname()[1]}"
         self.packets: queue.Queue[Packet] = queue.Queue()
         self._socket: socket.socket | None = None
-        self.session_present = False
+        self.session_present, self.confirms = False, True
         self.on_connack: list[bytes] = []
         """Packets that are sent in one piece with the CONNACK."""
         threading.Thread(target=self._accept, daemon=True).start()
@@ -81,6 +81,8 @@ class ScriptedBroker:
                 connection.sendall(
                     _packet(CONNACK << 4, bytes([self.session_present, 0, 0])) + b"".join(self.on_connack)
                 )
+            if packet.kind == UNSUBSCRIBE and self.confirms:
+                connection.sendall(_packet(UNSUBACK << 4, packet.body[:2] + b"\x00\x11"))
             self.packets.put(packet)
 
 

@@ -171,26 +171,35 @@ class BusClient:
         self._loop.start()
 
     def stop(self) -> None:
-        """Disconnect; what is not sent yet is given up. The broker keeps a session for as long as was agreed."""
+        """Disconnect. The broker keeps a session for as long as was agreed.
+
+        What was published or acknowledged while the subscriptions stood has reached a broker that answers within
+        ``network_loop.GOODBYE_S``; what it had not is given up, and what was not acknowledged comes again.
+        """
         self._end()
 
     def keep_session(self, session_s: int) -> None:
-        """Have the broker keep the session for another time than before: connects again, with the same session."""
+        """Have the broker keep the session for another time than before.
+
+        Connects again, with the same session; a client that was not started uses it when it is.
+        """
         if session_s == self.options.session_s:
             return
         self.options = replace(self.options, session_s=session_s)
-        self.connect_again()
+        if self._loop is not None:
+            self._end()
+            self.start()
 
     def connect_again(self) -> None:
         """Give this connection up and make another: for a process that was stopped for a while and goes on."""
-        self._end()
+        self._end(at_once=True)
         self.start()
 
-    def _end(self) -> None:
-        """Disconnect; what was not sent is lost."""
+    def _end(self, *, at_once: bool = False) -> None:
+        """Disconnect. ``at_once``: without waiting until the broker has read what was sent."""
         self.trouble = STOPPED
         if self._loop is not None:
-            self._loop.stop()
+            self._loop.stop(at_once=at_once)
             self._loop = None
             for name in CALLBACKS:
                 # Without references to us its memory is free at once.

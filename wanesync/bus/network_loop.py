@@ -27,7 +27,10 @@ MIN_PAUSE_S, MAX_PAUSE_S = 0.25, 4.0
 TICK_S = 1.0
 """How often the connection is looked at without need: for signs of life, and for a signal that was missed."""
 GOODBYE_S = 3.0
-"""How long a connection that ends may take to send what is queued."""
+"""How long a connection that ends may take to send what is queued, and the broker to read it."""
+NOTHING = "wane/nothing"
+"""A filter that no part subscribes to. Mosquitto handles the packets of a connection one after the other, so its answer
+to an UNSUBSCRIBE of this confirms that it has read all before; acknowledgements have no answer of their own."""
 
 
 class NetworkLoop:
@@ -44,20 +47,27 @@ class NetworkLoop:
         self._stopping = threading.Event()
         self._read_end, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._deadline_s = float("inf")
+        self._is_asked = self._is_confirmed = self._has_left = False
         self._guard, self._ended = threading.Lock(), False
         client.on_socket_register_write = lambda _client, _data, _socket: self.wake()
         client.on_socket_unregister_write = lambda _client, _data, _socket: None
+        client.on_unsubscribe = lambda _client, _data, _number, _codes, _properties: self._confirm()
         self._thread = threading.Thread(target=self._run, name=f"mqtt-{client.host}", daemon=True)
 
     def start(self) -> None:
         """Begin to connect."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Disconnect and wait for the end; may be called from any thread but its own, once."""
+    def stop(self, *, at_once: bool = False) -> None:
+        """Disconnect and wait for the end; may be called from any thread but its own, once.
+
+        The broker confirms first that it has read what was sent, in ``GOODBYE_S`` at most: Mosquitto drops what it has
+        not read yet of a client that has closed its connection as soon as the next one of its name connects.
+        ``at_once``: without this, as for a connection that may be dead.
+        """
         self._deadline_s = time.monotonic() + GOODBYE_S
+        self._is_confirmed = at_once
         self._stopping.set()
-        self._client.disconnect()
         self.wake()
         if self._thread.is_alive():
             self._thread.join()
@@ -98,8 +108,8 @@ class NetworkLoop:
             selector.register(self._read_end, selectors.EVENT_READ)
             selector.register(connection, selectors.EVENT_READ)
             while client.socket() is connection and time.monotonic() < self._deadline_s:
-                if self._stopping.is_set() and client.is_connected():
-                    client.disconnect()
+                if self._stopping.is_set():
+                    self._leave()
                 self._watch(selector, connection)
                 ready = {key.fileobj: events for key, events in selector.select(TICK_S)}
                 if self._read_end in ready:
@@ -113,11 +123,26 @@ class NetworkLoop:
                     next_tick_s = time.monotonic() + TICK_S
                     client.loop_misc()
 
+    def _leave(self) -> None:
+        """Disconnect, after the broker has confirmed that it has read what was sent; called again until it has."""
+        client = self._client
+        if self._has_left:
+            return
+        if client.is_connected() and not (self._is_asked or self._is_confirmed or self._is_held()):
+            self._is_asked = True
+            client.unsubscribe(NOTHING)
+        elif self._is_confirmed or not self._is_asked:
+            self._has_left = True
+            client.disconnect()
+
+    def _confirm(self) -> None:
+        """Note that the broker has read everything: there is no other UNSUBSCRIBE."""
+        self._is_confirmed = True
+
     def _watch(self, selector: selectors.BaseSelector, connection: SocketLike) -> None:
         """Wait for what the connection is to do now: with nothing to write and no room to read, for nothing."""
-        wanted = (0 if self._is_held() else selectors.EVENT_READ) | (
-            selectors.EVENT_WRITE if self._client.want_write() else 0
-        )
+        reads = self._is_asked or not self._is_held()
+        wanted = (selectors.EVENT_READ if reads else 0) | (selectors.EVENT_WRITE if self._client.want_write() else 0)
         if connection not in selector.get_map():
             if wanted:
                 selector.register(connection, wanted)
