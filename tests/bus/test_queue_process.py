@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from pathlib import Path
 
@@ -24,14 +25,14 @@ from tests.support.bus_parts import (
 from tests.support.mosquitto import Mosquitto
 from tests.support.web_door import change
 from wanesync.bus import topics
-from wanesync.bus.client import BusOptions, BusUnavailable
+from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
 from wanesync.bus.messages import Incoming, Kind
 from wanesync.bus.queue_process import LONE_SESSION_S, QUEUE, SHARED_SESSION_S, QueueProcess
 from wanesync.bus.side_queue import MAX_AGE_MS
 from wanesync.core.errors import DatabaseUnavailable, FieldMapChanged
 from wanesync.core.model import Side
 from wanesync.core.roles import Role
-from wanesync.store.database import Store
+from wanesync.store.database import Store, open_store
 from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.sync.intake import Intake
 
@@ -147,8 +148,6 @@ def test_a_changed_field_map_ends_the_process(mosquitto: Mosquitto, bus_store: S
 
 
 def test_two_share_the_load_and_one_may_end(mosquitto: Mosquitto, bus_store: Store, tmp_path: Path) -> None:
-    from wanesync.store.database import open_store  # noqa: PLC0415
-
     other_store = open_store(bus_store.url_label)
     one, two = make_queue(mosquitto.url, bus_store, "one"), make_queue(mosquitto.url, other_store, "two")
     with connected(make_door(mosquitto.url)) as door, running_queue(one):
@@ -165,6 +164,48 @@ def test_two_share_the_load_and_one_may_end(mosquitto: Mosquitto, bus_store: Sto
         await_true(lambda: session_s(one) == LONE_SESSION_S, "one does not notice that it is alone")
     other_store.close()
     assert count_events(bus_store) == 26
+
+
+def test_one_that_joins_another_has_a_short_session_at_once(mosquitto: Mosquitto, bus_store: Store) -> None:
+    """Killed in its first moments it would leave a session of an hour, which is given half of all messages."""
+    other_store = open_store(bus_store.url_label)
+    one, two = make_queue(mosquitto.url, bus_store, "one"), make_queue(mosquitto.url, other_store, "two")
+    with running_queue(one):
+        with bus_store.reading() as tx:
+            assert [row.lanes for row in tx.processes.alive()] == [QUEUE]
+        with running_queue(two):
+            assert session_s(two) == SHARED_SESSION_S
+            # Its first connection: no later one has shortened its session.
+            assert {side.client._connection for side in two.sides.values()} == {1}
+    other_store.close()
+
+
+def test_a_queue_process_serves_beside_one_that_was_killed_and_whose_session_is_kept(
+    mosquitto: Mosquitto, bus_store: Store
+) -> None:
+    """Mosquitto deals in turn, also to the dead one, and other messages may come between all attempts of a webhook."""
+    member = BusClient(BusOptions(mosquitto.url, "queue-killed-hubspot", session_s=60), [topics.shared(TOPIC)])
+    member.start()
+    assert member.wait_ready(WAIT_S)
+    member.stop()
+    answered: list[int] = []
+    with (
+        running_queue(make_queue(mosquitto.url, bus_store)),
+        connected(make_door(mosquitto.url, timeout_s=5)) as door,
+        listening(mosquitto.url, TOPIC) as listener,
+    ):
+        asking = threading.Thread(target=lambda: answered.append(accept_contact(door, 7)))
+        asking.start()
+        for heard in (1, 3):
+            listener.await_count(heard)
+            listener.client.publish(TOPIC, b"another message")
+        asking.join(WAIT_S)
+    assert answered == [1]
+    kept = queue.SimpleQueue[Message]()
+    member = BusClient(member.options, [topics.shared(TOPIC)], kept.put)
+    member.start()
+    assert kept.get(timeout=WAIT_S).payload != b"another message", "the first attempt went to the dead one"
+    member.stop()
 
 
 def test_dropped_elements_are_counted_and_a_wrong_time_of_arrival_does_no_harm(

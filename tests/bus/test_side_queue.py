@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -36,6 +37,21 @@ from wanesync.web.door_test import DoorMessage
 
 pytestmark = pytest.mark.slow
 HANDLER = Role.HUBSPOT_HANDLER
+
+
+def test_a_copy_of_a_question_that_waits_is_not_stored_beside_it(bus_store: Store) -> None:
+    """Of two that are stored at once the second may be answered first: it would say that nothing was new."""
+    side = make_queue("mqtt://127.0.0.1:9", bus_store).sides[Side.HUBSPOT]
+    first = Message("wane/in/hubspot", b"", correlation=b"1", number=1)
+    assert side._takes(first)
+    assert not side._takes(replace(first, number=2))
+    # The broker repeats the first by a new connection: the acknowledgement of the old one is not sent.
+    assert side._takes(replace(first, connection=1, repeated=True))
+    assert side._takes(replace(first, number=3, correlation=b"2"))
+    side._give_room(first)
+    assert side._takes(replace(first, number=4))
+    reports = [Message("wane/in/hubspot", b"", number=number) for number in (5, 6)]
+    assert [side._takes(report) for report in reports] == [True, True]
 
 
 def test_a_flood_of_one_side_does_not_stop_the_other(mosquitto: Mosquitto, bus_store: Store) -> None:

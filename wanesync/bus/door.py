@@ -27,6 +27,9 @@ from wanesync.web.metrics import WebhookCounters
 
 REPEAT_AFTER_S = (2.2, 1.4)
 """A message without an answer is sent again after these pauses: its queue process may have ended (docs/mqtt.md)."""
+REPEAT_COPIES = 2
+"""So often each time. Mosquitto deals in turn, also to a queue process that is gone, as long as its session is kept:
+with one other message between two attempts, as a report every two seconds, each would go to the same process."""
 UNREAD_PAUSE_S = 0.3
 """Pause before a message is sent again that no queue process had subscribed for (our choice)."""
 EXPIRY_S = 3_600
@@ -167,24 +170,26 @@ class BusDoor:
         self._questions[number] = question
         payload = self._seal.seal(self._topic, incoming.encode(), bind_exchange(number, self._answer_topic))
         try:
-            pauses_s = [*REPEAT_AFTER_S, timeout_s]
+            pauses_s, copies = [*REPEAT_AFTER_S, timeout_s], 1
             while (left_s := deadline_s - time.monotonic()) > 0:
                 question.changed.clear()
                 if question.answer is not None:
                     break
-                self.client.publish(
-                    self._topic,
-                    payload,
-                    response_topic=self._answer_topic,
-                    correlation=number,
-                    expiry_s=EXPIRY_S,
-                    unread=question.changed.set,
-                )
+                for _ in range(copies):
+                    self.client.publish(
+                        self._topic,
+                        payload,
+                        response_topic=self._answer_topic,
+                        correlation=number,
+                        expiry_s=EXPIRY_S,
+                        unread=question.changed.set,
+                    )
                 if question.changed.wait(min(pauses_s[0], left_s)) and question.answer is None:
                     # No queue process has subscribed yet, as after a broker that lost its state.
                     time.sleep(min(UNREAD_PAUSE_S, left_s))
                 elif len(pauses_s) > 1:
                     del pauses_s[0]
+                    copies = REPEAT_COPIES
         finally:
             del self._questions[number]
         if question.answer is None:

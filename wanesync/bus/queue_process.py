@@ -73,12 +73,13 @@ class QueueProcess:
         name, started_ms = make_id(self.store.now_ms(), random.SystemRandom()), self.store.now_ms()
         notices = threading.Thread(target=self.notices.run, name="work-notices")
         notices.start()
+        # Before it connects: one that joins others has a short session from the first moment.
+        self._beat(name, started_ms)
         for side in self.sides.values():
             side.start()
         try:
-            while not self.stopping.is_set():
+            while not self.stopping.wait(HEARTBEAT_S):
                 self._beat(name, started_ms)
-                self.stopping.wait(HEARTBEAT_S)
         finally:
             self.stopping.set()
             self.store.wake_workers()

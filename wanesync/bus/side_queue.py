@@ -67,6 +67,8 @@ class SideQueue:
     _threads: list[threading.Thread] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _waiting_bytes: int = 0
+    # Correlation data of the questions that wait or are being stored.
+    _asked: set[bytes] = field(default_factory=set)
     _dropped: int = 0
     _logged_s: float = float("-inf")
 
@@ -97,13 +99,27 @@ class SideQueue:
     # -- messages
 
     def _receive(self, message: Message) -> None:
-        if message.number:
-            with self._guard:
-                self._waiting_bytes += len(message.payload)
-            self._waiting.put(message)
-        else:
+        if not message.number:
             # A worker reports: a job that ended may make another one due.
             self.store.wake_workers()
+        elif self._takes(message):
+            self._waiting.put(message)
+        else:
+            # The broker keeps the one that is being stored until that is acknowledged.
+            self.client.acknowledge(message)
+
+    def _takes(self, message: Message) -> bool:
+        """Count a message in that is to be stored: any but the copy of a question that waits here already.
+
+        What the broker repeats may be one whose acknowledgement went with its connection, and is no copy.
+        """
+        with self._guard:
+            if message.correlation:
+                if message.correlation in self._asked and not message.repeated:
+                    return False
+                self._asked.add(message.correlation)
+            self._waiting_bytes += len(message.payload)
+            return True
 
     def _is_full(self) -> bool:
         return self._waiting_bytes > MAX_WAITING_BYTES
@@ -112,6 +128,7 @@ class SideQueue:
         """Count a message out that waits no more, and read on where there was no room."""
         with self._guard:
             was_full = self._is_full()
+            self._asked.discard(message.correlation)
             self._waiting_bytes -= len(message.payload)
         if was_full and not self._is_full():
             self.client.read_on()
