@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import LiteralString
 from urllib.parse import urlsplit
 
 import psycopg
@@ -13,6 +15,8 @@ from psycopg import sql
 from wanesync.store.roles.apply import apply_roles, find_target
 from wanesync.store.roles.matrix import Role
 from wanesync.store.roles.statements import Target
+
+WAIT_S = 20
 
 
 class RoleLogins:
@@ -41,10 +45,29 @@ def made_roles(url: str) -> Iterator[RoleLogins]:
         yield RoleLogins(url, target)
     finally:
         with psycopg.connect(url, autocommit=True) as owner:
-            ours = "SELECT rolname FROM pg_roles WHERE starts_with(rolname::text, %s)"
-            for (name,) in owner.execute(ours, [target.prefix]).fetchall():
-                ends = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s"
-                owner.execute(ends, [name])
-                owner.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(name)))
-                owner.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
-                owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+            _remove_roles(owner, target.prefix)
+
+
+def _remove_roles(owner: psycopg.Connection, prefix: str) -> None:
+    """Remove all roles of a test, after the last of their sessions: REASSIGN OWNED locks every table, one by one."""
+    found = owner.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname::text, %s)", [prefix]).fetchall()
+    names = [name for (name,) in found]
+
+    def each(command: LiteralString) -> None:
+        for name in names:
+            owner.execute(sql.SQL(command).format(sql.Identifier(name)))
+
+    # So that a process which still runs, of whichever role, does not connect again.
+    each("ALTER ROLE {} NOLOGIN")
+    _end_sessions(owner, names)
+    each("REASSIGN OWNED BY {} TO CURRENT_USER")
+    each("DROP OWNED BY {}")
+    each("DROP ROLE {}")
+
+
+def _end_sessions(owner: psycopg.Connection, names: list[str]) -> None:
+    """End the sessions of roles, and return when none is left: one that is ending still holds its locks."""
+    deadline = time.monotonic() + WAIT_S
+    ends = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = ANY(%s)"
+    while owner.execute(ends, [names]).fetchone() is not None:
+        assert time.monotonic() < deadline, f"the sessions of {', '.join(names)} do not end"

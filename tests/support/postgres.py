@@ -100,7 +100,9 @@ class Databases:
     def _end_connections(self, url: str) -> None:
         name = urlsplit(url).path.removeprefix("/")
         with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            # One that is ending still holds its locks.
+            ends = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+            connection.execute(ends, [name])
 
     def _drop(self, name: str) -> None:
         with psycopg.connect(self._server, autocommit=True) as connection:

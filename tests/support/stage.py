@@ -96,16 +96,21 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         try:
-            # All are asked before any is waited for.
-            for program in self._programs:
-                program.signal(signal.SIGTERM)
-            for program in self._programs:
-                program.end()
+            self.end_programs()
         finally:
             self.store.close()
             self.sandbox.stop()
 
     # -- the program
+
+    def end_programs(self) -> None:
+        """End all commands that run, as before what they use is taken away."""
+        programs, self._programs = self._programs, []
+        # All are asked before any is waited for.
+        for program in programs:
+            program.signal(signal.SIGTERM)
+        for program in programs:
+            program.end()
 
     def start(self, *arguments: str, failpoint: str = "", **more: str) -> Program:
         """A command that keeps running; ``more`` goes into its environment."""

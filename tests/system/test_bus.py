@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -45,14 +44,13 @@ class Parts:
     stage: Stage
     logins: RoleLogins
     broker: HardenedBroker
-    programs: list[Program] = field(default_factory=list)
 
     def start(self, role: Role, *arguments: str, name: str = "") -> Program:
         key = BUS_KEY if role is Role.QUEUE else derive_part_key(BUS_KEY, role)
         database = self.logins.address(LOGINS[role]) if role in LOGINS else "env:NOT_GIVEN"
         named = {"WANESYNC_BUS__NAME": name} if name else {}
         files = self.broker.files.part(role)
-        program = self.stage.start(
+        return self.stage.start(
             *arguments,
             WANESYNC_BUS__SEAL_KEY=key,
             WANESYNC_BUS__PASSWORD=f"file:{files / 'login'}",
@@ -60,15 +58,6 @@ class Parts:
             WANESYNC_DATABASE=database,
             **named,
         )
-        self.programs.append(program)
-        return program
-
-    def stop(self) -> None:
-        """End all of them."""
-        for program in self.programs:
-            program.signal(signal.SIGTERM)
-        for program in self.programs:
-            program.end()
 
 
 def aim(stage: Stage, side: Side, handler: Program) -> None:
@@ -90,10 +79,9 @@ def parts(postgres_databases: postgres.Databases, broker: HardenedBroker, tmp_pa
         logins = stack.enter_context(made_roles(stage.config.database))
         apply = ("db", "roles", "--apply", "--prefix", logins.target.prefix)
         assert stage.run(*apply, WANESYNC_DATABASE=logins.address(Login.MIGRATE)).returncode == 0
-        made = Parts(stage, logins, broker)
         # Before their logins are removed.
-        stack.callback(made.stop)
-        yield made
+        stack.callback(stage.end_programs)
+        yield Parts(stage, logins, broker)
 
 
 def test_edits_arrive_over_the_bus_while_a_queue_process_is_killed_and_its_login_is_rotated(

@@ -27,7 +27,10 @@ OF_OPERATORS = (
 def stage(postgres_databases: postgres.Databases, tmp_path: Path) -> Iterator[tuple[Stage, RoleLogins]]:
     with ExitStack() as stack:
         made = stack.enter_context(Stage(stack.enter_context(postgres_databases.lend()), tmp_path, more=LOGS))
-        yield made, stack.enter_context(made_roles(made.config.database))
+        logins = stack.enter_context(made_roles(made.config.database))
+        # Before their roles are removed.
+        stack.callback(made.end_programs)
+        yield made, logins
 
 
 def test_every_process_works_under_its_own_role(stage: tuple[Stage, RoleLogins]) -> None:

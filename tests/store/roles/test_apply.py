@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import psycopg
 import pytest
@@ -76,6 +76,18 @@ def test_a_role_that_no_rule_would_bind_is_refused(postgres_url: str, attribute:
             owner.execute(attribute.format(**names).encode())
         with pytest.raises(ConfigError, match=f"{names['intake']}: may do more than its grants"):
             apply_roles(postgres_url, made.target)
+
+
+def test_the_roles_of_a_test_are_removed_also_while_a_session_of_one_holds_a_table(postgres_url: str) -> None:
+    open_store(postgres_url, KEYS, migrate=True).close()
+    with ExitStack() as stack, made_roles(postgres_url) as made:
+        for role in (Role.HUBSPOT_WORKER, Role.STRIPE_WORKER, Role.ADMIN):
+            session = stack.enter_context(closing(psycopg.connect(made.address(role))))
+            # Its transaction does not end before its role is removed, as that of a process which is stopped.
+            session.execute("SELECT 1 FROM jobs")
+    with psycopg.connect(postgres_url) as owner:
+        left = "SELECT 1 FROM pg_roles WHERE starts_with(rolname::text, %s)"
+        assert owner.execute(left, [made.target.prefix]).fetchone() is None
 
 
 def test_the_owner_of_a_database_who_may_create_roles_needs_no_superuser(postgres_url: str) -> None:
