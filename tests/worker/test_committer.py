@@ -6,6 +6,7 @@ import random
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
 
 import pytest
 from structlog.testing import capture_logs
@@ -21,7 +22,14 @@ from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import finish_all, still_held
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
-from wanesync.worker.committer import MAX_ANSWERS_PER_COMMIT, MAX_JOBS_PER_COMMIT, Committer, commit_answers
+from wanesync.worker.committer import (
+    GATHER_MS,
+    MAX_ANSWERS_PER_COMMIT,
+    MAX_JOBS_PER_COMMIT,
+    Answered,
+    Committer,
+    commit_answers,
+)
 from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lease import Lease
 
@@ -42,6 +50,20 @@ def committer(runtime: Runtime) -> Committer:
     waiting: dict[Side, deque[AnyCall]] = {side: deque() for side in Side}
     lease = Lease(runtime, tuple(Side), clock, in_flight)
     return Committer(runtime, clock, in_flight, lease, waiting, threading.Event())
+
+
+class ArrivalClock(VirtualClock):
+    """During each sleep the next answer arrives, or none."""
+
+    def __init__(self, answers: SimpleQueue[Answered], arriving: list[Answered | None]) -> None:
+        super().__init__()
+        self.answers, self.arriving = answers, arriving
+
+    def sleep_until(self, at_ms: float) -> None:
+        """Let one answer arrive."""
+        super().sleep_until(at_ms)
+        if self.arriving and (answer := self.arriving.pop(0)):
+            self.answers.put(answer)
 
 
 def claimed_call(runtime: Runtime, key: str, committed: list[object], failure: Exception | None = None) -> AnyCall:
@@ -151,6 +173,25 @@ def test_what_is_there_is_collected_at_once_up_to_the_size_of_a_commit(committer
         committer.answers.put((call, number))
     assert [answer for _, answer in committer.collect(lambda: False)] == list(range(MAX_ANSWERS_PER_COMMIT))
     assert [answer for _, answer in committer.collect(lambda: False)] == [MAX_ANSWERS_PER_COMMIT]
+
+
+def test_stripes_answers_are_gathered_while_many_calls_are_under_way(committer: Committer, runtime: Runtime) -> None:
+    stripe = claimed_call(runtime, "contact:1", [])
+    hubspot = Call(Side.HUBSPOT, "contacts.batch_read", stripe.jobs, stripe.send, stripe.then)
+    clock = ArrivalClock(committer.answers, [(stripe, "b"), None, (hubspot, "c"), (stripe, "d")])
+    committer.clock = clock
+    committer.answers.put((stripe, "a"))
+    assert [answer for _, answer in committer.collect(lambda: True)] == ["a", "b", "c"]
+    assert [answer for _, answer in committer.collect(lambda: True)] == []
+    clock.arriving = []
+    committer.answers.put((stripe, "e"))
+    began_ms = clock.monotonic_ms()
+    assert [answer for _, answer in committer.collect(lambda: True)] == ["e"]
+    assert clock.monotonic_ms() - began_ms == GATHER_MS
+    committer.stopping.set()
+    committer.answers.put((stripe, "f"))
+    assert [answer for _, answer in committer.collect(lambda: True)] == ["f"]
+    assert clock.monotonic_ms() - began_ms == GATHER_MS
 
 
 def test_committed_calls_are_settled_and_follow_ups_wait_in_their_lane(committer: Committer, runtime: Runtime) -> None:

@@ -139,13 +139,23 @@ class _TimedReader(io.RawIOBase):
         super().close()
 
 
+class _TimedSocket:
+    """A socket whose file is a ``_TimedReader``."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Make the file that an answer is read from."""
+        return io.BufferedReader(_TimedReader(self._sock, time.monotonic() + MAX_ANSWER_S))
+
+
 class _TimedResponse(http.client.HTTPResponse):
     """An answer that must arrive within a minute of its request."""
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp.close()
-        self.fp = io.BufferedReader(_TimedReader(sock, time.monotonic() + MAX_ANSWER_S))
+        # All that it does with the socket is to make a file of it.
+        super().__init__(_TimedSocket(sock), *args, **options)  # type: ignore[arg-type] # see above
 
 
 class _Connection(urllib3.connection.HTTPConnection):

@@ -47,6 +47,8 @@ AWAIT_OTHERS_S = 40.0
 """How long the end of other transactions is waited for (our choice): a statement of ours takes 30 s at most."""
 _AWAIT_POLL_S = 0.05
 _LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
+_LISTEN_REST_S = 0.02
+"""What comes so soon after a notification wakes once: others may commit dozens of times in a second (our choice)."""
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
 # In ms. A process that stops inside a transaction keeps its rows locked until the server ends its session.
 _TIMEOUTS = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
@@ -477,10 +479,14 @@ class _Listener(threading.Thread):
             # Notifications sent before LISTEN are not delivered.
             self._database.notifier.notify()
             while not self._stopping.is_set():
+                lanes: set[str] = set()
                 for notification in connection.notifies(timeout=_LISTEN_POLL_S, stop_after=1):
                     # Commits of this process have signalled already (``Store.transaction``).
                     if notification.pid not in self._database.own_pids:
-                        self._database.notifier.notify(notification.payload.split(","))
+                        lanes.update(notification.payload.split(","))
+                if lanes:
+                    self._database.notifier.notify(lanes)
+                    self._stopping.wait(_LISTEN_REST_S)
         finally:
             connection.close()
 

@@ -30,8 +30,10 @@ from wanesync.worker.in_flight import InFlight
 from wanesync.worker.lane import reschedule_failed
 from wanesync.worker.lease import Lease
 
-GATHER_MS = 250
+GATHER_MS = 500
 """How long answers are gathered for one commit while many calls are under way (docs/correctness.md#group-commit)."""
+GATHER_POLL_MS = 50
+"""How often the answers that arrived meanwhile are taken: to wake for each of them costs more than to take it."""
 MAX_ANSWERS_PER_COMMIT = 64
 """Keeps the transaction short: webhooks and claims wait for it on SQLite."""
 ANSWER_POLL_S = 0.1
@@ -118,12 +120,13 @@ class Committer:
         batch: list[Answered] = []
         with suppress(Empty):
             batch.append(self.answers.get(timeout=ANSWER_POLL_S))
-            until_ms = self.clock.monotonic_ms() + (GATHER_MS if is_busy() else 0)
-            gathers = True
+            until_ms = self.clock.monotonic_ms() + (GATHER_MS if is_busy() and not self.stopping.is_set() else 0)
             while len(batch) < MAX_ANSWERS_PER_COMMIT:
-                gathers = gathers and batch[-1][0].lane is Side.STRIPE
-                left_ms = until_ms - self.clock.monotonic_ms() if gathers else 0
-                batch.append(self.answers.get(timeout=left_ms / 1000) if left_ms > 0 else self.answers.get_nowait())
+                left_ms = until_ms - self.clock.monotonic_ms()
+                if self.answers.empty() and left_ms > 0 and all(call.lane is Side.STRIPE for call, _ in batch):
+                    self.clock.sleep_until(self.clock.monotonic_ms() + min(GATHER_POLL_MS, left_ms))
+                else:
+                    batch.append(self.answers.get_nowait())
         return batch
 
     def commit(self, batch: Sequence[Answered]) -> None:

@@ -49,7 +49,8 @@ LONG_CLAIM_MS = 30
 MAX_CLAIM_WAIT_S = 0.25
 """How often that thread looks whether the process stops."""
 BUSY_CALLS = 8
-"""More calls than this under way: one commit waits for several answers, and slots are reserved several at a time."""
+"""More calls than this under way or prepared: one commit waits for several answers, and slots are reserved several at a
+time. Beside other workers few are under way in each, and many are prepared."""
 PREPARE_MS = 30
 """A call is prepared so long before its slot: planning a batch takes about as long."""
 MIN_SLOT_POLL_MS, MAX_SLOT_POLL_MS = 10, 40
@@ -57,7 +58,7 @@ MIN_SLOT_POLL_MS, MAX_SLOT_POLL_MS = 10, 40
 FREE_WAKES, IDLE_WAKE_DELAY_MS, MAX_WAKE_DELAY_MS = 2, 10, 60
 """Each further wake-up in a row that finds no work delays the next look by 10 ms more, up to 60 ms: other processes may
 commit dozens of times in a second, and each commit wakes every lane."""
-HUBSPOT_DEFERRAL_MS = 120
+HUBSPOT_DEFERRAL_MS = 250
 """How long HubSpot's next call waits while many calls wait for Stripe: a later read carries more records."""
 
 log = structlog.get_logger()
@@ -181,9 +182,10 @@ class Worker:
             return any(self.calls_under_way.values())
 
     def _is_busy(self) -> bool:
-        """Whether so many calls are under way that their answers are gathered for one commit."""
+        """Whether so many calls are under way or prepared that their answers are gathered for one commit."""
         with self._guard:
-            return sum(self.calls_under_way.values()) > BUSY_CALLS
+            under_way = sum(self.calls_under_way.values())
+        return under_way + sum(len(lane.waiting) for lane in self.lanes.values()) > BUSY_CALLS
 
     def _is_done(self) -> bool:
         """Whether every answer is committed, or the time to stop is over; then the stored writes settle the rest."""

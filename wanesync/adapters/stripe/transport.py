@@ -33,6 +33,8 @@ POOL_SIZE = 80
 MAX_PAGE_BYTES = 8 << 20
 """Largest answer that is read, unpacked: 100 customers with 50 full metadata keys each have 3 MB."""
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
+_TIMEOUT = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=STRIPE_READ_TIMEOUT_S)
+"""urllib3 makes its own copy for each request."""
 
 
 def _format_nothing(_: object) -> str:
@@ -86,7 +88,7 @@ class PooledClient(stripe.HTTPClient):
                 redirect=False,
                 retries=False,
                 preload_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=STRIPE_READ_TIMEOUT_S),
+                timeout=_TIMEOUT,
             )
             content = _read(response)
             status, request_id = response.status, response.headers.get("request-id", "")
