@@ -21,6 +21,7 @@ from wanesync.core.errors import DatabaseUnavailable
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.sandbox.faults import Faults
+from wanesync.sync.restored import suspect
 from wanesync.worker.portal_check import PortalCheck
 
 if TYPE_CHECKING:
@@ -377,7 +378,7 @@ class Hazards:
         old = list(world.processes)
         for process in old:
             world.end(process)
-        world.restore_database(self.backup)
+        world.restore_database(self.backup, lambda tx: suspect(tx, "a backup"))
         for process in old:
             world.start(tuple(process.worker.sides))
         world.open_door()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.net import EMPTY, FAILS
+from tests.simulation.net import EMPTY, ENDLESS, FAILS
 from tests.simulation.parts import Gate
 from wanesync.core.diff.difference import ACTIONABLE
 from wanesync.core.errors import CallError, DatabaseUnavailable, GuardError, VendorUnavailable
@@ -22,7 +22,7 @@ def list_all(world: World) -> bool:
     """One reconcile; False: a side or the database was in trouble, and it has to run again."""
     runtime = world.rng.choice(world.processes).worker.runtime
     pacers = {side: Gate(Budget(runtime.store, side), world.between) for side in Side}
-    world.net.spoiled, world.net.spoiled_depth = _spoil(world), world.depth
+    world.net.spoil(_spoil(world))
     world.say("list", world.net.spoiled or "")
     try:
         _list(world, runtime, pacers)
@@ -31,12 +31,19 @@ def list_all(world: World) -> bool:
         world.say("not listed", error)
         return False
     finally:
-        world.net.spoiled = None
+        world.net.spoil(None)
 
 
 def _spoil(world: World) -> tuple[Side, str] | None:
-    """Which side's listing fails, or shows nothing at all though there are links (without links it would be right)."""
-    if not world.failing or "guard" not in world.features or world.rng.random() < 0.5:
+    """Which side's listing fails, has no end, or shows nothing at all though there are links.
+
+    Without links it would be right.
+    """
+    if not world.failing:
+        return None
+    if ENDLESS in world.features and world.waits.rng.random() < 0.8:
+        return Side.HUBSPOT, ENDLESS
+    if "guard" not in world.features or world.rng.random() < 0.5:
         return None
     how = world.rng.choice((FAILS, EMPTY)) if world.reader.links.count_active() else FAILS
     return world.rng.choice(list(Side)), how
@@ -49,6 +56,8 @@ def _list(world: World, runtime: Runtime, pacers: dict[Side, Gate]) -> None:
     report = rounds.compare(lambda _side, _count: None, lambda _count: None, fresh=True)
     if world.net.spoiled and world.net.spoiled[1] == FAILS:
         world.report("a listing that failed was used")
+    if world.net.endless_pages:
+        world.report("a listing without end was used")
     world.named = {str(name) for name, count in report.counts.items() if count and name in ACTIONABLE}
     rounds.queue(report, Selection(force=True))
     world.say("listed", dict(report.counts), list(report.snapshot.jobs()))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 READS = ("/batch/read", "/search")
 NOTES = "/crm/v3/objects/notes/batch/create"
 LISTINGS = {Side.HUBSPOT: "/crm/v3/objects/contacts", Side.STRIPE: "/v1/customers"}
-FAILS, EMPTY = "fails", "empty"
+FAILS, EMPTY, ENDLESS = "fails", "empty", "endless"
 NOTHING = b'{"results": [], "object": "list", "data": [], "has_more": false, "url": "/v1/customers"}'
 PROBE_MS = 33_000
 """30 s, and the steps of the scenario in between."""
@@ -49,6 +49,8 @@ class Network:
         self.stray_notes: set[str] = set()
         self.spoiled: tuple[Side, str] | None = None
         self.spoiled_depth = 0
+        self.endless_pages = 0
+        self._ends_after = 0
         self._skews = random.Random(f"skew {world.seed}")
 
     def set_faults(self, *, on: bool) -> None:
@@ -67,6 +69,12 @@ class Network:
             faults = self._world.hazards.add_faults(faults)
         self._world.hubspot.set_faults(faults)
         self._world.stripe.set_faults(faults)
+
+    def spoil(self, spoiled: tuple[Side, str] | None) -> None:
+        """A listing begins, which is spoiled in this way; None: it ends, or nothing is wrong with it."""
+        self.spoiled, self.spoiled_depth, self.endless_pages = spoiled, self._world.depth, 0
+        if spoiled is not None and spoiled[1] == ENDLESS:
+            self._ends_after = self._world.waits.rng.choice((0, 0, 0, 1))
 
     def exchange(self, side: Side, request: Request) -> Response | None:
         """One request and its answer; None: its outcome is unknown."""
@@ -88,7 +96,23 @@ class Network:
         # A worker that looks for a record of its own meanwhile gets the true answer.
         if request.method != "GET" or self._world.depth != self.spoiled_depth:
             return None
+        if self.spoiled[1] == ENDLESS:
+            return self._go_on(side, request)
         return Response(503, {}, b"{}") if self.spoiled[1] == FAILS else Response(200, {}, NOTHING)
+
+    def _go_on(self, side: Side, request: Request) -> Response | None:
+        """A page that names a next one, whatever it holds; the first ones may be as they should."""
+        self._ends_after -= 1
+        if self._ends_after >= 0:
+            return None
+        machine = self._world.hubspot
+        faults = machine.current_faults()
+        machine.set_faults(replace(faults, endless_list=1.0))
+        try:
+            return self.carry(side, request)
+        finally:
+            machine.set_faults(faults)
+            self.endless_pages += 1
 
     def _trouble(self, side: Side, request: Request, *, writes: bool) -> Response | None:
         world = self._world
@@ -115,7 +139,7 @@ class Network:
         """A side that is reachable again is probed within 30 s by a job that waited for it."""
         world = self._world
         back_ms = self.away.pop(side, None)
-        if back_ms is None or world.features & {"pause", "crash", "down"}:
+        if back_ms is None or world.features & {"pause", "crash", "down", "standstill", "copied"}:
             return
         pause = world.reader.pauses.get_all().get(str(side))
         # Times that a wrong clock set are put right once a minute.

@@ -98,6 +98,7 @@ class Play:
                 world.sweep()
             self.play()
             self._check_times()
+        world.waits.finish()
         if self.listing:
             world.list_all()
             self.play()
@@ -215,7 +216,7 @@ class Play:
             options.append(self._list)
         if world.writes_off and self.deeds <= 0:
             options.append(self._switch)
-        options += world.hazards.options()
+        options += world.hazards.options() + world.waits.options()
         if world.clerk.has_work():
             options.append(world.clerk.settle_one)
         if world.clerk.may_relink():
@@ -289,6 +290,7 @@ class Play:
         times += [flight.not_before_ms for flight in world.flights if flight.not_before_ms]
         times += [world.hazards.right_at_ms] if world.clock.jump_ms else []
         times += [p.paused_until for p in world.processes if p.paused_until > world.now]
+        times += world.waits.ends_at_ms()
         times += [t for side in Side if (t := world.machine(side).next_delivery_ms()) is not None]
         times += [due_ms - world.clock.jump_ms for due_ms in self._look().due.values()]
         if any(row["running"] for row in world.reader.jobs.depth()):

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.simulation import decisions, hazards
+from tests.simulation import decisions, hazards, waits
 from tests.simulation.decisions import Clerk
 from tests.simulation.facts import Facts
 from tests.simulation.hazards import Hazards
@@ -23,6 +23,7 @@ from tests.simulation.people import Crowd, draw_features
 from tests.simulation.ports import EVENT_KEY, PORTAL, SimHubSpot, SimStripe
 from tests.simulation.starvation import Starvation
 from tests.simulation.stores import SimDatabase, SimStore, lend_database, take_back
+from tests.simulation.waits import Waits
 from tests.support.store_reads import open_writes
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
@@ -45,7 +46,6 @@ from wanesync.store.database import Store, Tx
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
-from wanesync.sync.restored import suspect
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
 from wanesync.sync.writer import WRITES
 from wanesync.worker.worker import Worker
@@ -69,10 +69,11 @@ class World:
         keep_trace: bool = False,
     ) -> None:
         self.seed, self.rng = seed, random.Random(seed)
-        drawn = draw_features(self.rng) | hazards.draw(seed) | decisions.draw(seed)
+        drawn = draw_features(self.rng) | hazards.draw(seed) | decisions.draw(seed) | waits.draw(seed)
         self.features = (drawn if features is None else features) | also
         self.hazards = Hazards.begin(self)
         self.clerk = Clerk.begin(self)
+        self.waits = Waits.begin(self)
         self.clock = Clock(START_MS + self.rng.randrange(1000))
         self.violations: list[str] = []
         self.starvation = Starvation()
@@ -177,13 +178,13 @@ class World:
         database.connection.backup(copy)
         return copy
 
-    def restore_database(self, copy: sqlite3.Connection) -> None:
-        """Put a backup in the place of the database; the marker beside it shows that."""
+    def restore_database(self, copy: sqlite3.Connection, recognise: Callable[[Tx], None]) -> None:
+        """Put a backup in the place of the database; ``recognise``: what the start of a process makes of it."""
         copy.backup(self._database.connection)
         self._changed()
         self.links.clear()
         self.writes_off = self.reader.settings.get(WRITES) != "on"
-        self.store.run(lambda tx: suspect(tx, "a backup"))
+        self.store.run(recognise)
 
     # -- what is told
 
@@ -232,6 +233,7 @@ class World:
         if write.kind is WriteKind.CREATE:
             if self.reader.settings.get(LISTED) is None:
                 self.report("a creation before both sides were listed")
+            self.waits.check_creation()
             others = [w for w in open_writes(self.reader, 100) if w.kind is WriteKind.CREATE and w.id != write.id]
             if any(write.hmacs & other.hmacs for other in others):
                 self.report("two open creations for one address")

@@ -13,9 +13,9 @@ from tests.support.store_rows import a_create, a_link, an_update
 from wanesync.core.ids import make_id
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Event, Record, Side
-from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED
+from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED, UNCONFIRMED, time_stamp_name
 from wanesync.sync.intake import store_events
-from wanesync.sync.restored import await_confirmation, confirm
+from wanesync.sync.restored import await_confirmation, confirm, end_listing, pull_back_stamps
 
 LISTED_MS = 1_700_000_000_000
 
@@ -117,3 +117,30 @@ def test_creations_wait_until_a_catch_up_has_shown_what_this_state_forgot(live: 
     live.stripe.answer("create_customer", created({"email": "ann@example.com"}))
     live.work(STRIPE)
     assert [name for name, _ in live.stripe.requests] == ["create_customer"]
+
+
+@pytest.mark.parametrize("catch_ups", ["a repair between them", "two in a row"])
+def test_a_wait_that_a_wrong_clock_stamped_in_the_future_ends_by_a_catch_up_of_now(
+    live: LiveSync, catch_ups: str
+) -> None:
+    prepare(live)
+    with live.store.transaction() as tx:
+        tx.settings.put(UNCONFIRMED, f"{tx.now_ms + 86_400_000} no process ran for 2 h")
+        tx.settings.put(time_stamp_name(STRIPE), "17")
+    live.store.run(pull_back_stamps if "repair" in catch_ups else lambda tx: confirm(tx, tx.now_ms - 1, too_old=False))
+    with live.store.reading() as tx:
+        # The catch-up that began before counts as too early; the next one is due at once.
+        assert tx.settings.get(UNCONFIRMED) == f"{tx.now_ms} no process ran for 2 h"
+        assert tx.settings.get(time_stamp_name(STRIPE)) == "0"
+    live.store.run(lambda tx: confirm(tx, tx.now_ms, too_old=False))
+    with live.store.reading() as tx:
+        assert tx.settings.get(UNCONFIRMED) is None
+
+
+def test_a_suspicion_that_a_wrong_clock_stamped_in_the_future_ends_by_the_next_listing(live: LiveSync) -> None:
+    with live.store.transaction() as tx:
+        tx.settings.put(RESTORED, f"{tx.now_ms + 86_400_000} a backup")
+    live.store.run(pull_back_stamps)
+    with live.store.transaction() as tx:
+        end_listing(tx, str(tx.now_ms))
+        assert tx.settings.get(RESTORED) is None

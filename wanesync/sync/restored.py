@@ -14,6 +14,7 @@ from wanesync.core.ids import made_ms
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Event, Record, Side
 from wanesync.store.database import Tx
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import LISTED, PORTAL, RESTORED, UNCONFIRMED, time_stamp_name
 
 _OWN_CREATE = re.compile(r"wane-c-(\d+)-")
@@ -53,12 +54,27 @@ def await_confirmation(tx: Tx, reason: str) -> None:
 
 def confirm(tx: Tx, until_ms: int, *, too_old: bool) -> None:
     """End the wait after a catch-up of Stripe up to a time; one that does not reach back far enough is a suspicion."""
+    pull_back_stamps(tx)
     text = tx.settings.get(UNCONFIRMED)
     if text is None or until_ms < int(text.partition(" ")[0]):
         return
     if too_old:
         suspect(tx, f"{text.partition(' ')[2]}, and Stripe lists no events from before 30 days")
     _end_wait(tx)
+
+
+def pull_back_stamps(tx: Tx) -> None:
+    """Let a suspicion or a wait that a wrong clock stamped in the future count from now on.
+
+    Otherwise no listing and no catch-up would end it before that time (docs/correctness.md#clocks).
+    """
+    for name, text in tx.settings.get_many([RESTORED, UNCONFIRMED]).items():
+        since_ms, _, reason = text.partition(" ")
+        if int(since_ms) <= tx.now_ms + CLOCK_TOLERANCE_MS:
+            continue
+        tx.settings.put(name, f"{tx.now_ms} {reason}")
+        if name == UNCONFIRMED:
+            tx.settings.put(time_stamp_name(Side.STRIPE), "0")
 
 
 def _end_wait(tx: Tx) -> None:
@@ -68,6 +84,7 @@ def _end_wait(tx: Tx) -> None:
 
 def end_listing(tx: Tx, began_ms: str) -> None:
     """Store that both sides were listed; a listing that began before a suspicion does not end it."""
+    pull_back_stamps(tx)
     since_ms = int((tx.settings.get(RESTORED) or "0").partition(" ")[0])
     if int(began_ms) >= since_ms:
         tx.settings.add(LISTED, began_ms)

@@ -13,6 +13,7 @@ from wanesync.store.clock import Clock
 from wanesync.store.database import Tx
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.calls import AnyCall
+from wanesync.sync.restored import pull_back_stamps
 from wanesync.sync.runtime import Runtime
 from wanesync.worker.in_flight import InFlight
 
@@ -129,7 +130,7 @@ class Lease:
         if not self.steps.is_steady(now_ms, monotonic_ms):
             return
         if self.steps.repairs or monotonic_ms >= self.repair_ms:
-            due = self.runtime.commit("sweep", lambda tx: tx.future_times.repair())
+            due = self.runtime.commit("sweep", _repair_times)
             self.steps.repairs, self.repair_ms = False, monotonic_ms + REPAIR_EVERY_MS
             if due:
                 log.warning("jobs made due whose time a wrong clock had set", jobs=due)
@@ -155,3 +156,9 @@ class Lease:
             if job_ids is not None:
                 self.runtime.commit("release", lambda tx: tx.jobs.release(self.runtime.name, job_ids))
                 self.claim_lost = False
+
+
+def _repair_times(tx: Tx) -> int:
+    """Pull back what a wrong clock stored in the future; return how many jobs are due because of it."""
+    pull_back_stamps(tx)
+    return tx.future_times.repair()
