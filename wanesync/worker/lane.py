@@ -117,9 +117,9 @@ class Lane:
     def fill(self, tx: Tx, room: int, *, alone: bool = False, late: Sequence[AnyCall] = ()) -> list[AnyCall]:
         """Claim and plan the most urgent jobs in one transaction; return their calls, for about ``room`` slots.
 
-        ``alone``: the most urgent job and no other. ``late``: calls whose jobs are given back. Nothing outside ``tx`` is
-        touched but ``claimed``, which begins anew: a transaction that conflicts with another runs again. Stripe's reads
-        mostly use what events brought and need no call, so they never queue behind writes that wait for slots.
+        ``alone``: the most urgent job and no other. ``late``: calls whose jobs are given back. Nothing outside ``tx``
+        is touched but ``claimed``, which begins anew: a transaction that conflicts with another runs again. Stripe's
+        reads mostly use what events brought and need no call, so they never queue behind writes that wait for slots.
         """
         self.claimed, self.taken = 0, []
         tx.jobs.give_back([job for call in late for job in call.jobs])
