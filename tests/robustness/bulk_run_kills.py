@@ -127,7 +127,7 @@ def _wait_until(store: Store, run_id: str, handled: int, until_s: float) -> None
 
 def _judge(store: Store, run_id: str, letters: int, kills: int, took_s: float) -> Outcome:
     with store.reading() as tx:
-        left = len(tx.jobs.dead(limit=letters))
+        left = len(tx.dead_letters.latest(limit=letters))
         entries = [row for row in tx.journal.latest(3 * letters + 10) if row.kind == "retried" and row.record_id]
     times = Counter(str(row.data["job"]) for row in entries)
     twice = sum(count > 1 for count in times.values()) + abs(len(times) - letters)

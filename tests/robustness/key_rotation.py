@@ -106,7 +106,7 @@ def _check(stage: Stage, found: Figures) -> None:
     if len(found.keys) != 1:
         found.wrong.append(f"rows of several keys: {found.keys}")
     with stage.store.reading() as tx:
-        found.dead = sum(row.count for row in tx.jobs.count_dead(0))
+        found.dead = sum(row.count for row in tx.dead_letters.count(0))
         failed = tx.failed_batches.all()
     if found.dead or failed:
         found.wrong.append(f"{found.dead} jobs died, batches failed: {failed}")

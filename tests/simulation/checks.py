@@ -36,7 +36,7 @@ def check_rest(world: World) -> None:
         links = all_links(tx)
         depth = tx.jobs.depth()
         unanswered = open_writes(tx, 10)
-        dead = tx.jobs.dead(limit=100)
+        dead = tx.dead_letters.latest(limit=100)
     if counts["open"]:
         world.report(f"events unread or unjudged: {counts['unread']}/{counts['unjudged']}"[:60])
     for row in depth:

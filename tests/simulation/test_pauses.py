@@ -64,7 +64,7 @@ def pauses(play: Play) -> dict[str, PauseRow]:
 def lost_patience(play: Play) -> list[tuple[str, int]]:
     """Jobs that died or counted an attempt."""
     with play.world.store.reading() as tx:
-        return [(job.key, job.attempts) for job in tx.jobs.dead()]
+        return [(job.key, job.attempts) for job in tx.dead_letters.latest()]
 
 
 def creates_refused(answer: Response) -> Trouble:

@@ -95,7 +95,7 @@ def close_holds(kind: HoldKind) -> Change:
 
 def retry_dead(store: Store) -> None:
     def work(tx: Tx) -> None:
-        for job in tx.jobs.dead():
+        for job in tx.dead_letters.latest():
             tx.jobs.put(JobRequest(job.lane, job.kind, job.key, due_ms=tx.now_ms + 99 * HOUR_MS))
 
     store.run(work)

@@ -83,7 +83,7 @@ def test_a_change_on_either_side_revives_it(
     see(runtime, changed)
     assert waiting(store, lane, kind, key)
     with store.reading() as tx:
-        assert tx.jobs.dead() == [], "it alarms no more"
+        assert tx.dead_letters.latest() == [], "it alarms no more"
         assert [row["priority"] for row in tx.jobs.depth()] == [Priority.BULK]
 
 
@@ -91,7 +91,7 @@ def test_another_persons_letter_stays(runtime: Runtime, store: Store) -> None:
     letter = bury(store, JobRequest(S, WRITE, contact_key("2")))
     see(runtime, replace(ANN, modified_ms=20))
     with store.reading() as tx:
-        assert [job.id for job in tx.jobs.dead()] == [letter.id]
+        assert [job.id for job in tx.dead_letters.latest()] == [letter.id]
 
 
 def test_a_deletion_is_a_change(runtime: Runtime, store: Store) -> None:

@@ -362,7 +362,7 @@ def test_a_contact_that_cannot_be_used_is_set_aside_and_the_others_of_its_batch_
     live.hubspot.answer("read_contacts", {"1": bad, "2": contact("2", city="Bonn")})
     assert live.work(HUBSPOT, JobKind.READ)
     with live.store.reading() as tx:
-        [dead] = tx.jobs.dead(limit=5)
+        [dead] = tx.dead_letters.latest(limit=5)
         one, two = tx.records.get(HUBSPOT, "1"), tx.records.get(HUBSPOT, "2")
     assert (dead.key, dead.dead_class) == ("1", "set_aside")
     assert dead.reason == "set aside: city holds U+0000; correct it there, and it is read again"

@@ -146,7 +146,7 @@ def test_dead_letters_are_sent_again_from_the_page(stage: AdminStage, admin: Vis
 def expected_customers(stage: AdminStage) -> set[str]:
     """The addresses of all people but those whose job is a dead letter."""
     with stage.store.reading() as tx:
-        contacts = {job.key.removeprefix("contact:") for job in tx.jobs.dead()}
+        contacts = {job.key.removeprefix("contact:") for job in tx.dead_letters.latest()}
     return {row["email"] for row in stage.sandbox.records(Side.HUBSPOT) if row["id"] not in contacts}
 
 

@@ -61,7 +61,7 @@ def visit(store: Store, browser: Browser) -> Iterator[Visit]:
 
 def count_dead(store: Store) -> int:
     with store.reading() as tx:
-        return len(tx.jobs.dead())
+        return len(tx.dead_letters.latest())
 
 
 def test_marks_by_keyboard_a_question_and_a_run(store: Store, visit: Visit) -> None:

@@ -315,10 +315,10 @@ def test_on_a_terminal_retry_shows_how_many_and_asks(fresh: Stage) -> None:
     code, said = answer("n")
     assert (code, "3 dead letters" in said, "Nothing was changed" in said) == (1, True, True), said
     with fresh.store.reading() as tx:
-        assert len(tx.jobs.dead()) == 3
+        assert len(tx.dead_letters.latest()) == 3
     assert answer("y")[0] == 0
     with fresh.store.reading() as tx:
-        assert tx.jobs.dead() == []
+        assert tx.dead_letters.latest() == []
 
 
 def test_db_prune_lists_what_would_be_removed_and_what_was(stage: Stage) -> None:

@@ -104,5 +104,9 @@ def _check(stage: Stage) -> None:
     report = stage.compare()
     assert (report.actionable, report.to_link) == (0, 0), list(report.differences())
     with stage.store.reading() as tx:
-        assert (tx.links.count_active(), tx.jobs.dead(), tx.pending_writes.count_open()) == (3 * PEOPLE, [], 0)
+        assert (tx.links.count_active(), tx.dead_letters.latest(), tx.pending_writes.count_open()) == (
+            3 * PEOPLE,
+            [],
+            0,
+        )
         assert tx.purchases.counts()["sent"] == PEOPLE

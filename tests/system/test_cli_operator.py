@@ -187,7 +187,7 @@ def test_a_dry_run_of_retry_changes_nothing(fresh: Stage) -> None:
     assert answer == {"version": 1, "dry_run": True, "retried": 2, "classes": {"refused": 2}}
     assert count_entries(fresh.store, "retried") == 0
     with fresh.store.reading() as tx:
-        assert len(tx.jobs.dead()) == 2
+        assert len(tx.dead_letters.latest()) == 2
 
 
 # -- what was done

@@ -222,7 +222,9 @@ def test_poison_runs_alone_is_dead_at_the_fifth_and_the_others_go_on(sqlite_url:
         stage.work()
         stage.rest()
         with stage.store.reading() as tx:
-            assert [(job.key, job.dead_class) for job in tx.jobs.dead()] == [(f"customer:{poison}", DeadClass.POISON)]
+            assert [(job.key, job.dead_class) for job in tx.dead_letters.latest()] == [
+                (f"customer:{poison}", DeadClass.POISON)
+            ]
         phones = [row.get("phone") for row in stage.sandbox.records(Side.HUBSPOT)]
         assert phones == ["+12025550100"] * PEOPLE
         assert stage.ask("retry", "--all", "--yes")

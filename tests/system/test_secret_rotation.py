@@ -67,7 +67,7 @@ def test_api_keys_that_are_rotated_are_picked_up_without_a_restart(sqlite_url: s
         stage.until(lambda: stage.contact("bo@example.com"), "HubSpot takes the new token")
         stage.rest()
         with stage.store.reading() as tx:
-            assert not tx.jobs.dead(limit=5)
+            assert not tx.dead_letters.latest(limit=5)
             assert not tx.pauses.get_all()
         assert "key replaced" in working.log_tail()
         assert read_alarms(stage.store) == []

@@ -231,7 +231,7 @@ def test_one_bad_record_of_a_hundred_in_one_answer_is_found_and_given_up(
     assert len(committed) >= 99
     with runtime.store.reading() as tx:
         jobs = [job for job in map(tx.jobs.get, [job.id for job in call.jobs]) if job is not None]
-        (dead,) = tx.jobs.dead()
+        (dead,) = tx.dead_letters.latest()
         assert [row.kind for row in tx.journal.of(["41"], 9)] == ["dead"]
     assert [job.key for job in jobs if job.state is not JobState.DONE] == ["41"]
     assert (dead.key, dead.dead_class) == ("41", DeadClass.UNSTORABLE)

@@ -254,7 +254,9 @@ def _name_bad_records(tx: Tx, lanes: Mapping[str, LaneState]) -> list[Alarm]:
     for dead_class, advice in BAD_RECORDS.items():
         count = sum(lane.dead_classes.get(dead_class, 0) for lane in lanes.values())
         if count:
-            named = ", ".join(f"{job.lane} {job.key}" for job in tx.jobs.dead(dead_class=dead_class, limit=MAX_NAMED))
+            named = ", ".join(
+                f"{job.lane} {job.key}" for job in tx.dead_letters.latest(dead_class=dead_class, limit=MAX_NAMED)
+            )
             more = f" and {count - MAX_NAMED:,} more" if count > MAX_NAMED else ""
             why, _, way_out = advice.partition(": ")
             alarms.append(Alarm(AlarmCode.BAD_VALUES, f"{named}{more}: {why}", way_out, str(dead_class)))

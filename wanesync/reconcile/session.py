@@ -345,7 +345,7 @@ def read_run(store: Store, run_id: str) -> RunState:
     """Read the present state of a run's jobs."""
     with store.reading() as tx:
         left = tx.jobs.run_pending(run_id)
-        dead = sum(job.run_id == run_id for job in tx.jobs.dead(limit=MAX_DEAD_JOBS))
+        dead = sum(job.run_id == run_id for job in tx.dead_letters.latest(limit=MAX_DEAD_JOBS))
         writes_on = tx.settings.get(WRITES) == "on"
         open_lanes = {row["lane"] for row in tx.jobs.depth() if row["ready"] or row["running"]}
         live_lanes = {lane for process in tx.processes.alive() for lane in process.lanes.split(",")}

@@ -30,7 +30,7 @@ def fill(store: Store, count: int = 2, dead_class: DeadClass = DeadClass.REFUSED
 
 def dead_ids(store: Store) -> set[str]:
     with store.reading() as tx:
-        return {job.id for job in tx.jobs.dead()}
+        return {job.id for job in tx.dead_letters.latest()}
 
 
 def rows(text: str) -> int:

@@ -54,7 +54,7 @@ def all_of(dead_class: DeadClass, action: BulkAction = RETRY, expected: int | No
 
 def dead_ids(store: Store) -> set[str]:
     with store.reading() as tx:
-        return {job.id for job in tx.jobs.dead(limit=10_000)}
+        return {job.id for job in tx.dead_letters.latest(limit=10_000)}
 
 
 def test_letters_are_chosen_by_id_or_by_filter(store: Store) -> None:

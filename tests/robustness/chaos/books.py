@@ -222,7 +222,7 @@ def _find_unfinished(stage: Stage) -> Iterator[str]:
     if report.actionable or report.to_link:
         yield f"diff: {report.actionable} actionable, {report.to_link} to link: {list(report.differences(limit=SHOWN))}"
     with stage.store.reading() as tx:
-        open_writes, dead = tx.pending_writes.count_open(), tx.jobs.dead()
+        open_writes, dead = tx.pending_writes.count_open(), tx.dead_letters.latest()
         running = [row for row in tx.jobs.depth() if row["running"]]
     if open_writes:
         yield f"{open_writes} open intents"

@@ -161,7 +161,7 @@ def test_a_job_that_fails_while_a_newer_one_waits_is_superseded(store: Store, cl
     queue(store, ask("k"))
     with store.transaction() as tx:
         tx.jobs.mark_dead(newer, DeadClass.REFUSED, "no")
-        assert tx.jobs.dead() == [], "a newer one is ready, so nothing is given up"
+        assert tx.dead_letters.latest() == [], "a newer one is ready, so nothing is given up"
 
 
 def test_dead_letters_are_listed_retried_and_replaced(store: Store) -> None:
@@ -170,14 +170,14 @@ def test_dead_letters_are_listed_retried_and_replaced(store: Store) -> None:
         for job in tx.jobs.claim(H, None, 10, "w1"):
             tx.jobs.mark_dead(job, DeadClass.REFUSED if job.key == "a" else DeadClass.GONE, f"why {job.key}")
     with store.reading() as tx:
-        assert {job.key for job in tx.jobs.dead(dead_class=DeadClass.GONE, lane=H)} == {"b", "c"}
-        assert tx.jobs.dead(lane=S) == []
-        assert tx.jobs.dead(since_ms=tx.now_ms + 1_000) == []
-        letters = {job.key: job for job in tx.jobs.dead()}
+        assert {job.key for job in tx.dead_letters.latest(dead_class=DeadClass.GONE, lane=H)} == {"b", "c"}
+        assert tx.dead_letters.latest(lane=S) == []
+        assert tx.dead_letters.latest(since_ms=tx.now_ms + 1_000) == []
+        letters = {job.key: job for job in tx.dead_letters.latest()}
         assert (letters["a"].reason, letters["a"].dead_class, letters["a"].attempts) == ("why a", "refused", 1)
     queue(store, ask("b"))
     with store.transaction() as tx:
-        assert {job.key for job in tx.jobs.dead()} == {"a", "c"}, "the new one stands for b"
+        assert {job.key for job in tx.dead_letters.latest()} == {"a", "c"}, "the new one stands for b"
         assert tx.dead_letters.retry([letters["a"].id, letters["b"].id, "unknown"]) == 1
     assert {job.key: job.attempts for job in claim(store)} == {"a": 0, "b": 0}
 

@@ -13,7 +13,7 @@ from wanesync.ops.alarms import read_alarms
 
 def letters(stage: Stage) -> list[tuple[Side, JobKind, str]]:
     with stage.store.reading() as tx:
-        return [(job.lane, job.kind, job.dead_class) for job in tx.jobs.dead()]
+        return [(job.lane, job.kind, job.dead_class) for job in tx.dead_letters.latest()]
 
 
 def has_alarm(stage: Stage) -> bool:

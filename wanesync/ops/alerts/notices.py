@@ -87,7 +87,7 @@ def _write_figures(tx: Tx, since_ms: int) -> list[str]:
         if count.outcome == "accepted":
             accepted[count.side] += count.lately
     webhooks = ", ".join(f"{side} {number:,}" for side, number in accepted.items())
-    dead = sum(found.count for found in tx.jobs.count_dead(since_ms))
+    dead = sum(found.count for found in tx.dead_letters.count(since_ms))
     waiting = sum(row["ready"] for row in tx.jobs.depth())
     return [
         f"Webhooks of the last 24 h: {webhooks}",

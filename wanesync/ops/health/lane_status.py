@@ -15,7 +15,8 @@ from wanesync.store.tables.settings import operator_pause
 
 if TYPE_CHECKING:
     from wanesync.store.database import Tx
-    from wanesync.store.tables.jobs import DeadCount, Depth
+    from wanesync.store.tables.jobs import Depth
+    from wanesync.store.tables.operating.dead_letters import DeadCount
 
 BATCH = 100
 """Records that HubSpot takes in one request."""
@@ -63,7 +64,7 @@ class LaneState:
 def read_lanes(tx: Tx) -> dict[str, LaneState]:
     """Return the state of both lanes by side. It is counted from indexes: a long queue does not make it slow."""
     depth = tx.jobs.depth()
-    dead = tx.jobs.count_dead(tx.now_ms - HOUR_MS)
+    dead = tx.dead_letters.count(tx.now_ms - HOUR_MS)
     return {str(side): _read_lane(tx, side, depth, dead) for side in Side}
 
 

@@ -159,5 +159,5 @@ def _count_states(tx: Tx, wanted: QueueFilter, values: Sequence[ValueCount] | No
         is_more = sum(row.count for row in rows) >= MAX_COUNTED
         for member in group:
             counts[member] = StateCount(sum(row.count for row in rows if row.state is member), is_more)
-    dead = sum(row.count for row in tx.jobs.count_dead())
+    dead = sum(row.count for row in tx.dead_letters.count())
     return counts | {QueueState.DEAD: StateCount(dead)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypedDict
 
 from wanesync.core.errors import WanesyncError
@@ -94,50 +93,6 @@ class Depth(TypedDict):
     oldest_arrived_ms: int
     due: int
     retrying: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A dead job and the time at which it was given up."""
-
-    job: Job
-    died_ms: int
-
-
-DeadLetters = list[DeadLetter]
-
-
-@dataclass(frozen=True, slots=True)
-class JobFilter:
-    """Selects dead letters; a field left out selects all. ``since_ms``: given up at or after this time."""
-
-    dead_class: DeadClass | None = None
-    lane: Side | None = None
-    kind: JobKind | None = None
-    since_ms: int = 0
-
-    def values(self) -> dict[str, Value]:
-        """The parameters of a query."""
-        return {
-            "lanes": [self.lane] if self.lane else list(Side),
-            "kinds": [self.kind] if self.kind else list(JobKind),
-            "dead_class": self.dead_class or "",
-            "since_ms": self.since_ms,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class DeadCount:
-    """Number of dead letters of one lane, kind and class; ``lately``: of those given up since a given time."""
-
-    lane: Side
-    kind: JobKind
-    dead_class: str
-    count: int
-    lately: int
-
-
-DeadCounts = list[DeadCount]
 
 
 class Jobs(Table):
@@ -563,22 +518,6 @@ class Jobs(Table):
         return Overdue(int(row[0]), int(row[1]), *(oldest or ("", "")))
 
     # -- dead letters
-
-    def dead(
-        self, *, dead_class: DeadClass | None = None, lane: Side | None = None, since_ms: int = 0, limit: int = 100
-    ) -> list[Job]:
-        """Dead letters, the newest first."""
-        return [letter.job for letter in self.dead_letters(JobFilter(dead_class, lane, None, since_ms), limit)]
-
-    def dead_letters(self, which: JobFilter, limit: int) -> DeadLetters:
-        """Dead letters with their times, the newest first."""
-        rows = self._session.rows("dead_jobs", limit=limit, **which.values())
-        return [DeadLetter(job_of(row[:-1]), row[-1]) for row in rows]
-
-    def count_dead(self, since_ms: int = 0) -> DeadCounts:
-        """Number of dead letters per lane, kind and class; ``lately`` counts those given up since ``since_ms``."""
-        rows = self._session.rows("count_dead", since_ms=since_ms)
-        return [DeadCount(Side(lane), JobKind(kind), *rest) for lane, kind, *rest in rows]
 
     def any_dead(self) -> bool:
         """Whether there is a dead letter; asked again and again whenever records change, so one answer is kept."""

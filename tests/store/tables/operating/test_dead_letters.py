@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 from tests.support.lanes import bury
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import count_done
 from wanesync.core.jobs import DeadClass, Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.store import Store, Tx
-from wanesync.store.tables.jobs import DeadCount, JobFilter
+from wanesync.store.tables.operating.dead_letters import DeadCount
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ, WRITE = JobKind.READ, JobKind.WRITE
@@ -50,18 +52,15 @@ def test_letters_are_found_by_class_side_kind_and_time(store: Store, clock: Cloc
     new = bury(store, JobRequest(S, WRITE, "contact:2"))
     with store.reading() as tx:
 
-        def ids(which: JobFilter, limit: int = 10) -> list[str]:
-            return [letter.job.id for letter in tx.jobs.dead_letters(which, limit)]
+        def ids(**which: Any) -> list[str]:
+            return [job.id for job in tx.dead_letters.latest(**which)]
 
-        assert ids(JobFilter()) == [new.id, old.id]
-        assert ids(JobFilter(), 1) == [new.id]
-        assert (
-            ids(JobFilter(dead_class=DeadClass.GONE)) == ids(JobFilter(lane=H)) == ids(JobFilter(kind=READ)) == [old.id]
-        )
-        assert ids(JobFilter(since_ms=tx.now_ms - 1_000)) == [new.id]
-        assert ids(JobFilter(DeadClass.GONE, S)) == []
-        assert [letter.died_ms for letter in tx.jobs.dead_letters(JobFilter(lane=S), 1)] == [tx.now_ms]
-        assert tx.jobs.count_dead(tx.now_ms - 1_000) == [
+        assert ids() == [new.id, old.id]
+        assert ids(limit=1) == [new.id]
+        assert ids(dead_class=DeadClass.GONE) == ids(lane=H) == ids(kind=READ) == [old.id]
+        assert ids(since_ms=tx.now_ms) == ids(since_ms=tx.now_ms - 1_000) == [new.id]
+        assert ids(since_ms=tx.now_ms + 1) == ids(dead_class=DeadClass.GONE, lane=S) == []
+        assert tx.dead_letters.count(tx.now_ms - 1_000) == [
             DeadCount(H, READ, "gone", 1, 0),
             DeadCount(S, WRITE, "refused", 1, 1),
         ]
@@ -103,7 +102,7 @@ def test_work_that_is_done_closes_what_was_given_up_for_its_key(store: Store) ->
         (job,) = tx.jobs.claim(H, [READ], 1, "w1")
         assert job.id == "ready"
         tx.jobs.finish(job)
-        assert [left.id for left in tx.jobs.dead()] == [other.id]
+        assert [left.id for left in tx.dead_letters.latest()] == [other.id]
         closed = tx.jobs.get("dead")
         assert closed
         assert closed.state is JobState.DONE

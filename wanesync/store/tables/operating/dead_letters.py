@@ -1,17 +1,56 @@
-"""What operators do with dead letters, and with jobs that wait after a failed attempt."""
+"""Dead letters: lists and counts, and what operators do with them and with jobs that wait after a failed attempt."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
+from wanesync.core.jobs import DeadClass, Job, JobKind
 from wanesync.core.model import Side
+from wanesync.store.queries import Value
 from wanesync.store.session import ConstraintViolated, Table
+from wanesync.store.tables.jobs import job_of
+
+
+@dataclass(frozen=True, slots=True)
+class DeadCount:
+    """Number of dead letters of one lane, kind and class; ``lately``: of those given up since a given time."""
+
+    lane: Side
+    kind: JobKind
+    dead_class: str
+    count: int
+    lately: int
 
 
 class DeadLetters(Table):
-    """The dead rows of the table ``jobs``, as operators change them."""
+    """The dead rows of the table ``jobs``, as operators see and change them."""
 
     __slots__ = ()
+
+    def latest(
+        self,
+        *,
+        dead_class: DeadClass | None = None,
+        lane: Side | None = None,
+        kind: JobKind | None = None,
+        since_ms: int = 0,
+        limit: int = 100,
+    ) -> list[Job]:
+        """Dead letters, the newest first. ``since_ms``: those given up at or after this time."""
+        values: dict[str, Value] = {
+            "lanes": [lane] if lane else list(Side),
+            "kinds": [kind] if kind else list(JobKind),
+            "dead_class": dead_class or "",
+            "since_ms": since_ms,
+        }
+        # The last column is the time at which a job was given up.
+        return [job_of(row[:-1]) for row in self._session.rows("dead_jobs", limit=limit, **values)]
+
+    def count(self, since_ms: int = 0) -> list[DeadCount]:
+        """Number of dead letters per lane, kind and class; ``lately`` counts those given up since ``since_ms``."""
+        rows = self._session.rows("count_dead", since_ms=since_ms)
+        return [DeadCount(Side(lane), JobKind(kind), *rest) for lane, kind, *rest in rows]
 
     def retry(self, ids: Collection[str]) -> int:
         """Makes dead jobs ready with their counters reset, or closes them where a job of the key is ready; how many.
