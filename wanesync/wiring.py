@@ -43,7 +43,7 @@ from wanesync.store.tables.settings import HUBSPOT_VERSION
 from wanesync.sync.failpoints import armed_failpoint
 from wanesync.sync.job_results import resume_refused
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 from wanesync.worker.api_key import RenewedKey
 from wanesync.worker.generation import GenerationMarker
 from wanesync.worker.portal_check import PortalCheck

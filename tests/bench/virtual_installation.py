@@ -28,7 +28,7 @@ from wanesync.store.database import Tx, open_store
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 from wanesync.worker.worker import Worker
 
 LIMITS = {Side.HUBSPOT: 15, Side.STRIPE: 100}

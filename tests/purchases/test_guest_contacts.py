@@ -15,7 +15,7 @@ from wanesync.core.purchases import PurchaseState, Sink
 from wanesync.purchases.guest_contacts import DECISION_WAIT_MS, LISTING_WAIT_MS
 from wanesync.purchases.sender import SINK
 from wanesync.sync.restored import end_listing
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 EMAIL = "guest@example.com"
 

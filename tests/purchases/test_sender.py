@@ -15,7 +15,7 @@ from wanesync.core.model import Note, NoteCode
 from wanesync.core.purchases import ROLL_UP_COUNT, ROLL_UP_TOTALS, Purchase, PurchaseState, Sink
 from wanesync.purchases.sender import MAX_CONTACT_WAIT_MS, MAX_LATENESS_MS, MIN_CONTACT_WAIT_MS, SINK
 from wanesync.sync.record_versions import RecordWriter
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 PURCHASE = JobKind.PURCHASE
 ANN = contact("1", email="ann@example.com")

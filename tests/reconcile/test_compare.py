@@ -22,8 +22,8 @@ from tests.support.core_builders import FIELDS, RULES, STEADY
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import all_links
 from wanesync.adapters.field_translation import FieldTranslator
-from wanesync.core.bulk_guards import Volume
 from wanesync.core.change_guard import HeldValue, HoldKind
+from wanesync.core.diff.bulk_guards import Volume
 from wanesync.core.diff.difference import ACTIONABLE, DifferenceClass, KeyComparison, compare_key
 from wanesync.core.errors import GuardError
 from wanesync.core.model import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.reconcile_harness import InstantClock, ignore, make_runtime
-from wanesync.core.bulk_guards import Volume
+from wanesync.core.diff.bulk_guards import Volume
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import CallError, ConfigError, Failure, GuardError, WanesyncError
 from wanesync.core.jobs import JobKind, JobRequest, Priority
@@ -37,7 +37,7 @@ from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 

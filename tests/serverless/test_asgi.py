@@ -12,7 +12,7 @@ from wanesync.serverless.door import ServerlessApp
 
 UNUSED = (
     "hubspot", "stripe", "typer", "sqlite_utils", "pyrate_limiter", "wanesync.wiring", "wanesync.cli",
-    "wanesync.worker.worker", "wanesync.reconcile.run", "wanesync.sync.writer", "wanesync.ops.checks",
+    "wanesync.worker.worker", "wanesync.reconcile.run", "wanesync.sync.writes.writer", "wanesync.ops.checks",
 )  # fmt: skip
 """Slow modules that a door does not use: each of them would lengthen every cold start."""
 

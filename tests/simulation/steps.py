@@ -17,7 +17,7 @@ from wanesync.core.jobs import POISON_ALONE_RESCUES
 from wanesync.core.model import Record, Side
 from wanesync.core.ports import CustomerAnswer
 from wanesync.sync.calls import AnyCall
-from wanesync.sync.sender import CustomerWritten
+from wanesync.sync.writes.sender import CustomerWritten
 from wanesync.worker.committer import commit_answers
 from wanesync.worker.lane import Lane
 

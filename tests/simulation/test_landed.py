@@ -18,7 +18,7 @@ from wanesync.core.ports import Authors
 from wanesync.sandbox.faults import Faults
 from wanesync.sync.calls import PlanningRound
 from wanesync.sync.provenance import _is_own
-from wanesync.sync.recovery import _is_author, read_authors
+from wanesync.sync.writes.recovery import _is_author, read_authors
 
 # Of each owner a field: in a dispute its value would win.
 NAMES = ("company", "city")

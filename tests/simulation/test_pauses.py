@@ -12,7 +12,7 @@ from tests.simulation.test_regressions import guest_of, stage
 from wanesync.core.model import Side
 from wanesync.sandbox.stand_in import Request, Response
 from wanesync.store.tables.settings import PauseRow
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 MINUTE_MS = 60_000
 PEOPLE = 12

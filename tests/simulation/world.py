@@ -28,8 +28,8 @@ from tests.support.store_reads import open_writes
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.adapters.hubspot.webhooks import HubSpotWebhooks
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
-from wanesync.core.bulk_guards import check_listing
 from wanesync.core.change_guard import ChangeGuardRule
+from wanesync.core.diff.bulk_guards import check_listing
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, FieldMapChanged
 from wanesync.core.fields import DEFAULT_FIELDS, Clears, FieldMap
 from wanesync.core.ids import make_id
@@ -47,7 +47,7 @@ from wanesync.store.tables.processes import LEASE_MS
 from wanesync.sync.intake import Intake
 from wanesync.sync.loader import LISTED
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 from wanesync.worker.worker import Worker
 
 MAPPED = ("email", "name", "phone", "company", "city")

@@ -18,7 +18,7 @@ from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, WaitCode
 from wanesync.core.model import Side
 from wanesync.store import LeaseLost, Store, TransactionConflict, Tx, make_key, open_store
 from wanesync.sync.job_results import reschedule
-from wanesync.sync.writer import DAY_MS, WRITES, WRITES_OFF, are_writes_off
+from wanesync.sync.writes.writer import DAY_MS, WRITES, WRITES_OFF, are_writes_off
 
 H, S = Side.HUBSPOT, Side.STRIPE
 READ = JobKind.READ

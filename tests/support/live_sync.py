@@ -29,8 +29,8 @@ from wanesync.sync.loader import LISTED
 from wanesync.sync.reader import Reader
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
-from wanesync.sync.write_jobs import WriteJobs
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.write_jobs import WriteJobs
+from wanesync.sync.writes.writer import WRITES
 from wanesync.worker.committer import commit_answers
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE

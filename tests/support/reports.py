@@ -17,7 +17,7 @@ from rich.console import Console
 from wanesync.cli.reports.csv_report import write_csv
 from wanesync.cli.reports.differences import show, write_json
 from wanesync.cli.reports.html_report import Heading, write_html
-from wanesync.core.bulk_guards import Volume
+from wanesync.core.diff.bulk_guards import Volume
 from wanesync.core.diff.difference import ACTIONABLE, KEPT, Difference, DifferenceClass, FieldDifference
 from wanesync.core.diff.value_kinds import ValueKind
 from wanesync.core.model import Side

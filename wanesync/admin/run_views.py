@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wanesync.admin.security.masking import Kind
 from wanesync.admin.security.visitors import Visitor
 from wanesync.admin.services import AdminServices
-from wanesync.core.bulk_guards import MAX_OVERWRITE_SHARE, MIN_COUNTED_LINKS
+from wanesync.core.diff.bulk_guards import MAX_OVERWRITE_SHARE, MIN_COUNTED_LINKS
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side

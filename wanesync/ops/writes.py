@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wanesync.core.jobs import WaitCode
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 if TYPE_CHECKING:
     from wanesync.core.operating.operators import Operator

@@ -25,7 +25,7 @@ from wanesync.sync.plan_effects import wake_purchases
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.restored import CONFIRMATION_WAIT_MS
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, read_properties
+from wanesync.sync.writes.writer import DAY_MS, WRITES_OFF, are_writes_off, read_properties
 
 OTHER_JOB = "another job is linking or creating its e-mail"
 PREREQUISITE_MS = 500

@@ -16,7 +16,7 @@ from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
 from wanesync.sync.loader import lock_portal_state
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off
+from wanesync.sync.writes.writer import DAY_MS, WRITES_OFF, are_writes_off
 
 SINK = "purchase_sink"
 """The setting that stores which sink ``auto`` chose."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from wanesync.core.bulk_guards import Volume, check_listing
+from wanesync.core.diff.bulk_guards import Volume, check_listing
 from wanesync.core.diff.difference import ACTIONABLE, Difference, DifferenceClass, KeyComparison, compare_key
 from wanesync.core.diff.value_kinds import ValueKind
 from wanesync.core.errors import DecryptionFailed

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
-from wanesync.core.bulk_guards import check_creations, check_volume
+from wanesync.core.diff.bulk_guards import check_creations, check_volume
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.diff.missed_webhooks import MissedCounts
 from wanesync.core.errors import GuardError
@@ -33,8 +33,8 @@ from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.agreements import sweep_agreed
 from wanesync.sync.loader import LISTED
 from wanesync.sync.restored import end_listing
-from wanesync.sync.run_property import mark_name, read_mark
 from wanesync.sync.runtime import Runtime
+from wanesync.sync.writes.run_property import mark_name, read_mark
 
 JOBS_PER_TRANSACTION = 500
 """Jobs queued in one transaction: webhooks and workers write in between; our choice."""

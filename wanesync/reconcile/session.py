@@ -36,7 +36,7 @@ from wanesync.store.database import Store
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import LAST_RUN
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 DEFAULT_MAX_CREATIONS = 100
 """People a run creates unless the operator names another number; our choice: more is confirmed by the number."""

@@ -22,7 +22,7 @@ from wanesync.sync.bad_rows import in_halves
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.job_results import resume, still_held
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.write_jobs import WriteJobs
+from wanesync.sync.writes.write_jobs import WriteJobs
 from wanesync.worker.claim_size import is_to_be_cut
 from wanesync.worker.counting import count_changes
 from wanesync.worker.failure_notes import FailureNotes

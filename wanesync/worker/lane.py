@@ -37,7 +37,7 @@ from wanesync.sync.bad_rows import find_fault, in_halves, note_damaged
 from wanesync.sync.calls import AnyCall
 from wanesync.sync.reader import Reader
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.write_jobs import WriteJobs
+from wanesync.sync.writes.write_jobs import WriteJobs
 from wanesync.worker.claim_size import MAX_BATCH_JOBS, MAX_REPEATS, ClaimSize
 from wanesync.worker.send_time import SendTime
 

@@ -14,7 +14,7 @@ from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Store, Tx
 from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
 from wanesync.sync.erasure import sweep
-from wanesync.sync.recovery import queue_forgotten
+from wanesync.sync.writes.recovery import queue_forgotten
 
 PRUNED_ON = "pruned_on"
 LOG_LINES = "log lines"

@@ -16,7 +16,7 @@ from wanesync.ops.pauses import pause_sides
 from wanesync.ops.people.person import explain_people, read_person_page
 from wanesync.store.database import Store, Tx
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 ANA = ("ana@example.com", "ana@example.com")

@@ -17,7 +17,7 @@ from wanesync.ops.pauses import pause_field, resume_field
 from wanesync.ops.status import read_status
 from wanesync.store.tables.holds import HoldRow
 from wanesync.store.tables.settings import operator_pause
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 IMPORT = "hubspot:IMPORT/importId:7"
 MINUTE_MS = 60_000

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from wanesync.cli.times import format_time
-from wanesync.core.bulk_guards import Volume
+from wanesync.core.diff.bulk_guards import Volume
 from wanesync.core.diff.difference import (
     ACTIONABLE,
     MEANING,

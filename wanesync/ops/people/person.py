@@ -16,7 +16,7 @@ from wanesync.ops.people.search import find_refs, summarise
 from wanesync.ops.people.timeline import TimelineEntry, read_timeline
 from wanesync.store.tables.settings import operator_pause
 from wanesync.sync.loader import load_contexts
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 if TYPE_CHECKING:
     from wanesync.core.fields import FieldSpec

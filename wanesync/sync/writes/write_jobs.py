@@ -15,10 +15,10 @@ from wanesync.core.model import PendingWrite, Side, WriteKind
 from wanesync.store.database import Tx
 from wanesync.sync.calls import AnyCall, Call, CommitCreated, Intent, Next, PlanJobs, PlanningRound, SendWrites
 from wanesync.sync.job_results import reschedule
-from wanesync.sync.recovery import find_created_customer, reread_targets
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.sender import commit_written, send_writes
-from wanesync.sync.writer import DAY_MS, WRITES_OFF, abandon_writes, are_writes_off, plan_jobs
+from wanesync.sync.writes.recovery import find_created_customer, reread_targets
+from wanesync.sync.writes.sender import commit_written, send_writes
+from wanesync.sync.writes.writer import DAY_MS, WRITES_OFF, abandon_writes, are_writes_off, plan_jobs
 
 KEY_LIFE_MS = 23 * 3_600_000
 """How old a create may be and still be sent again under its key: Stripe may remove keys after 24 hours."""

@@ -9,7 +9,7 @@ import pytest
 from tests.support.live_sync import LiveSync, ScriptedPort
 from wanesync.core.errors import ConfigError
 from wanesync.core.ports import HubSpotPort
-from wanesync.sync.run_property import find_mark, mark_name, read_mark
+from wanesync.sync.writes.run_property import find_mark, mark_name, read_mark
 
 
 def test_it_is_stored_for_its_run_and_found_by_it(live: LiveSync) -> None:

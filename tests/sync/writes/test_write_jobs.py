@@ -10,8 +10,8 @@ from wanesync.core.errors import Failure
 from wanesync.core.jobs import JobKind, JobState, WaitCode
 from wanesync.core.model import Record, WriteKind, WriteResult
 from wanesync.sync.calls import DONE, CommitCreated, Intent, Next, PlanJobs, PlanningRound, SendWrites
-from wanesync.sync.write_jobs import KEY_LIFE_MS, WriteJobs
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.write_jobs import KEY_LIFE_MS, WriteJobs
+from wanesync.sync.writes.writer import WRITES
 
 ANN = contact("1", email="ann@example.com", city="Lyon")
 CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Lyon")

@@ -14,8 +14,8 @@ from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, WaitCode
 from wanesync.core.model import Event
 from wanesync.core.ports import Authors
 from wanesync.store.database import Tx
-from wanesync.sync.run_property import mark_name
-from wanesync.sync.writer import WRITES, are_writes_off
+from wanesync.sync.writes.run_property import mark_name
+from wanesync.sync.writes.writer import WRITES, are_writes_off
 
 ANN = contact("1", other_id="cus_1", email="ann@example.com", city="Lyon")
 CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Lyon")

@@ -16,7 +16,7 @@ from wanesync.core.model import Parked, ParkReason, Record
 from wanesync.core.ports import CreateItem, CustomerAnswer, UpdateItem
 from wanesync.store.database import Tx
 from wanesync.sync.restored import await_confirmation, end_listing, suspect
-from wanesync.sync.writer import WRITES
+from wanesync.sync.writes.writer import WRITES
 
 VALUES = {"email": "ann@example.com", "city": "Lyon", "phone": "+33 1"}
 ANN, CUS = contact("1", **VALUES), customer("cus_1", other_id="1", **VALUES)

@@ -38,11 +38,11 @@ from wanesync.sync.agreements import Agreement, close_agreed
 from wanesync.sync.calls import DONE, AnyCall, Call, Intent, Next, PlanningRound, Step
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
 from wanesync.sync.record_versions import RecordWriter, store_contacts
-from wanesync.sync.recovery import find_created_customer, read_existing_contact
-from wanesync.sync.refused_fields import leave_out
 from wanesync.sync.restored import may_create
 from wanesync.sync.runtime import Runtime
-from wanesync.sync.writer import DAY_MS, WRITES_OFF, are_writes_off, plan_jobs, read_properties
+from wanesync.sync.writes.recovery import find_created_customer, read_existing_contact
+from wanesync.sync.writes.refused_fields import leave_out
+from wanesync.sync.writes.writer import DAY_MS, WRITES_OFF, are_writes_off, plan_jobs, read_properties
 
 Outcomes = Mapping[str, Record | CallError]
 """Trace id (the pending write's id) -> the contact after the write, or why it was not written."""

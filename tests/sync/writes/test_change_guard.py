@@ -13,7 +13,7 @@ from wanesync.core.change_guard import ChangeGuardRule, HeldValue, HoldKind, Hol
 from wanesync.core.jobs import WaitCode
 from wanesync.core.model import Change, Event, PendingWrite, Side, WriteKind, WriteResult
 from wanesync.core.plan import Action, Plan, PlanContext
-from wanesync.sync.change_guard import MAX_SOURCE_EVENT_AGE_MS, find_overwrites, stop_sources
+from wanesync.sync.writes.change_guard import MAX_SOURCE_EVENT_AGE_MS, find_overwrites, stop_sources
 
 RULE = ChangeGuardRule(max_people=2, window_ms=600 * SECOND_MS, max_direction_changes=4)
 IMPORT = "hubspot:IMPORT/12"

@@ -21,15 +21,15 @@ from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
 from wanesync.sync.agreements import close_planned
 from wanesync.sync.calls import Intent, Next, PlanningRound, SendWrites, Step
-from wanesync.sync.change_guard import find_overwrites, stop_sources
 from wanesync.sync.job_results import finish, finish_all, reschedule, wait_turn
 from wanesync.sync.loader import hold_stale, key_of, load_contexts, lock_portal_state
 from wanesync.sync.lost_updates import judge_records
 from wanesync.sync.provenance import find_confirmed_base, find_suspects
-from wanesync.sync.recovery import read_authors
 from wanesync.sync.restored import CONFIRMATION_WAIT_MS
-from wanesync.sync.run_property import find_mark
 from wanesync.sync.runtime import Runtime
+from wanesync.sync.writes.change_guard import find_overwrites, stop_sources
+from wanesync.sync.writes.recovery import read_authors
+from wanesync.sync.writes.run_property import find_mark
 
 WRITES = "writes"
 """The setting of the writes switch, ``on`` or ``off``."""

@@ -15,7 +15,7 @@ from wanesync.core.model import Change, LinkState, PendingWrite, Side, WriteKind
 from wanesync.core.normalize import NAME_PARTS
 from wanesync.core.ports import Authors
 from wanesync.sync.calls import DONE, AnyCall, Intent, PlanJobs, PlanningRound
-from wanesync.sync.recovery import (
+from wanesync.sync.writes.recovery import (
     FORGOTTEN_MS,
     _is_author,
     find_created_customer,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.core_builders import HUBSPOT, STEADY, STRIPE
-from wanesync.core.bulk_guards import (
+from wanesync.core.diff.bulk_guards import (
     MAX_OVERWRITE_SHARE,
     MIN_COUNTED_LINKS,
     Volume,

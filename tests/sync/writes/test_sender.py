@@ -14,7 +14,7 @@ from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, 
 from wanesync.core.model import LinkState, Record
 from wanesync.core.ports import CreateItem, UpdateItem
 from wanesync.sync.calls import Intent
-from wanesync.sync.sender import commit_written
+from wanesync.sync.writes.sender import commit_written
 
 ANN = contact("1", email="ann@example.com", city="Lyon", phone="+33 1")
 CUS = customer("cus_1", other_id="1", email="ann@example.com", city="Lyon", phone="+33 1")
