@@ -44,6 +44,7 @@ class SendTime:
             for call in calls:
                 if any(job.kind is JobKind.WRITE for job in call.jobs):
                     self._claimed_ms[id(call)] = began_ms
+                self._targets_ms.pop(id(call), None)
                 target = _target_ms(call, target_ms) + to_monotonic_ms
                 if target - self.call_ms >= began_ms:
                     self._targets_ms[id(call)] = target
@@ -51,16 +52,11 @@ class SendTime:
     def split(self, calls: Sequence[AnyCall], now_ms: int) -> tuple[list[AnyCall], list[AnyCall]]:
         """Part calls that wait for slots into those to be sent and those that were claimed in vain.
 
-        In vain: it could be in time when it was claimed and no longer can, while another still can and waits.
+        In vain: it could be in time when it was claimed and no longer can. Claimed once more it is sent in its turn.
         """
         with self._guard:
-            late = {
-                id(call)
-                for call in calls
-                if self._targets_ms.get(id(call), now_ms + self.call_ms) < now_ms + self.call_ms
-            }
-            if not any(id(call) in self._targets_ms and id(call) not in late for call in calls):
-                late = set()
+            last_ms = now_ms + self.call_ms
+            late = {id(call) for call in calls if self._targets_ms.get(id(call), last_ms) < last_ms}
         return [call for call in calls if id(call) not in late], [call for call in calls if id(call) in late]
 
     def give_up(self, call: AnyCall, now_ms: int) -> None:

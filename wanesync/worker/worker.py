@@ -296,7 +296,7 @@ class Worker:
             self._rest(side, calls[0], given, len(chosen), reserved=slot_ms is not None)
 
     def _set_late_aside(self, side: Side, calls: list[AnyCall]) -> list[AnyCall]:
-        """Set aside what can no longer be in time while others can; return the calls to be sent."""
+        """Set aside what was claimed in vain; return the calls to be sent."""
         lane, now_ms = self.lanes[side], self.clock.monotonic_ms()
         calls, late = lane.send_time.split(calls, now_ms)
         for call in late:
