@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.web_door import (
     HUBSPOT,
@@ -29,7 +30,7 @@ from tests.support.web_door import (
     sign_hubspot,
     sign_stripe,
 )
-from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed
+from wanesync.core.errors import DatabaseUnavailable, DecryptionFailed, WanesyncError
 from wanesync.core.model import Side
 from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web import body_memory
@@ -216,7 +217,11 @@ def test_our_own_trouble_is_a_503_and_tells_nothing(
     door: Door, trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     door.intake.trouble = trouble
-    answer = door.post_hubspot([change()])
+    with capture_logs() as lines:
+        answer = door.post_hubspot([change()])
+    # Only our own errors are free of what came from outside.
+    reason = str(trouble) if isinstance(trouble, WanesyncError) else ""
+    assert [(line["error"], line["reason"]) for line in lines] == [(type(trouble).__name__, reason)]
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert b"ada@" not in answer.body
     assert "ada@" not in caplog.text

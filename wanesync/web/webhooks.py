@@ -20,7 +20,7 @@ import structlog
 from anyio import CapacityLimiter, to_thread
 from starlette.types import Receive, Scope, Send
 
-from wanesync.core.errors import InvalidPayload, InvalidSignature, StaleSignature
+from wanesync.core.errors import InvalidPayload, InvalidSignature, StaleSignature, WanesyncError
 from wanesync.core.model import Side
 from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.web.body_memory import Body, BodyMemory, NoRoom
@@ -122,7 +122,8 @@ class WebhookRoutes:
             outcome = Outcome.SLOW
             answer = Answer(400, {})
         except Exception as error:  # noqa: BLE001 - the sender repeats it; no error of ours may lose an event
-            logger.error("webhook not stored", side=side, error=type(error).__name__)
+            reason = str(error) if isinstance(error, WanesyncError) else ""
+            logger.error("webhook not stored", side=side, error=type(error).__name__, reason=reason)
             outcome = Outcome.UNAVAILABLE
             answer = self._refuse(side, 503, OWN_TROUBLE, scope, headers)
         if not answer.counted:
