@@ -28,3 +28,9 @@ def test_an_edit_that_cannot_flow_stays_where_it_is_once_a_person_says_that_both
     result = play_seed(266052598, keep_trace=True)
     assert result.violations == []
     assert any("clerk company" in line and ": both" in line for line in result.trace)
+
+
+def test_the_owner_s_edit_of_the_same_instant_gives_way_where_a_person_saw_it_and_chose_the_one_that_lost() -> None:
+    result = play_seed(275050618, keep_trace=True)
+    assert result.violations == []
+    assert any("clerk company" in line and ": kept, left []" in line for line in result.trace)

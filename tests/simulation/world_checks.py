@@ -192,7 +192,10 @@ def _is_echo(world: World, link: Link, spec: FieldSpec, held: list[str]) -> bool
 
 
 def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) -> None:
-    """Of two edits in the same instant, from the same base, the owner's stands on both sides; the other is kept."""
+    """Of two edits in the same instant, from the same base, the owner's stands on both sides; the other is kept.
+
+    Unless a person saw the owner's and chose another one (docs/correctness.md#settled-by-a-person).
+    """
     link = next((link for link in active if link.id == twin.link.id and link.primary), None)
     if link is None or twin.name in link.parked or world.features & LOSES:
         return
@@ -214,7 +217,8 @@ def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) 
         return  # the pair meets the field again as on first contact: both values stand, and are listed
     if world.hazards.may_shorten(twin.name):
         return  # HubSpot never held either value whole
-    if any(spec.key(value) != spec.key(twin.values[owner]) for value in held):
+    overruled = any((cell, twin.values[owner]) in world.clerk.overruled for cell in cells.values())
+    if any(spec.key(value) != spec.key(twin.values[owner]) for value in held) and not overruled:
         world.report("the owner did not win an edit in the same instant")
         world.say("twin", twin.name, owner, twin.values, held)
     if not history.is_kept(cells[owner.other], twin.values[owner.other]):
