@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from queue import Empty
 
@@ -12,13 +12,16 @@ from tests.simulation.parts import LocalClock
 from tests.simulation.play import Play
 from tests.simulation.test_regressions import stage
 from wanesync.core.errors import CallError, DatabaseUnavailable, Failure, FieldMapChanged
-from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
+from wanesync.core.jobs import POISON_ALONE_RESCUES, Job, JobKind, JobRequest, JobState, Priority
 from wanesync.core.model import Side
 from wanesync.ratelimit.pacer import MAX_SLOT_DELAY_MS, Pacer
+from wanesync.store.tables.jobs import ClaimableJob, Jobs
 from wanesync.store.tables.processes import LEASE_MS
 from wanesync.store.tables.rates import SlotAssignment
 from wanesync.sync.calls import AnyCall, Call
 from wanesync.worker.committer import commit_answers
+from wanesync.worker.in_flight import InFlight
+from wanesync.worker.lane import Lane
 from wanesync.worker.lease import Lease
 from wanesync.worker.worker import HEARTBEAT_INTERVAL_MS, PREPARE_MS, SWEEP_INTERVAL_MS, Worker
 
@@ -183,6 +186,50 @@ def test_what_was_claimed_in_vain_is_given_back_and_what_can_be_in_time_has_the_
         assert known == {young.jobs[0].id}
     assert (bench.get_job(old).state, bench.get_job(old).attempts) == (JobState.READY, 0)
     assert bench.get_job(young).state is JobState.RUNNING
+
+
+def claimed_in_vain(bench: Bench) -> AnyCall:
+    call = bench.make_call(bench.leave)
+    bench.worker.lanes[STRIPE].late.append(call)
+    return call
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["a suspect is next", "it is the suspect itself"])
+def test_what_was_claimed_in_vain_keeps_no_suspect_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, alone: bool
+) -> None:
+    worker = bench.worker
+    worker.in_flight.note_next(STRIPE, suspect=alone)
+    call = claimed_in_vain(bench)
+    suspect = None if alone else ClaimableJob(JobKind.WRITE, Priority.LIVE, POISON_ALONE_RESCUES)
+    monkeypatch.setattr(Lane, "next_claimable", lambda _lane, _tx: suspect)
+    worker.run_round(STRIPE)
+    worker.lease.beat()
+    assert (bench.get_job(call).state, bench.get_job(call).attempts) == (JobState.READY, 0)
+    assert worker.in_flight.begin_claim(STRIPE)
+
+
+def test_a_heartbeat_right_after_a_claim_that_failed_gives_back_what_was_claimed_in_vain(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, call = bench.worker, claimed_in_vain(bench)
+    end_claim = InFlight.end_claim
+
+    def end_and_beat(in_flight: InFlight, side: Side, calls: Sequence[AnyCall] = ()) -> None:
+        end_claim(in_flight, side, calls)
+        monkeypatch.undo()
+        worker.lease.beat()
+
+    def is_cut_off(_tx: object, _jobs: object) -> None:
+        raise DatabaseUnavailable("the connection was lost")
+
+    assert worker.in_flight.begin_claim(STRIPE)
+    monkeypatch.setattr(InFlight, "end_claim", end_and_beat)
+    monkeypatch.setattr(Jobs, "give_back", is_cut_off)
+    with pytest.raises(DatabaseUnavailable):
+        worker._claim(STRIPE, 0)
+    assert bench.get_job(call).state is JobState.READY
+    assert not worker.lease.claim_lost
 
 
 def test_a_clock_set_back_puts_no_heartbeat_off(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

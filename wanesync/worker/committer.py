@@ -150,7 +150,8 @@ class Committer:
                 calls = [call for call, _ in piece.answers]
                 self._settle([call for call in calls if id(call) not in left], done.follow_ups)
                 # A clock that jumped and came back between two heartbeats leaves no other trace.
-                self.lease.claim_lost = self.lease.claim_lost or done.refused
+                if done.refused:
+                    self.lease.claim_lost = True
                 count_changes(self.runtime, calls, done.reports)
         self.notes.clear()
 
@@ -182,7 +183,8 @@ class Committer:
         lost = not self._reschedule(piece, error)
         self._settle([call for call, _ in piece.answers], [])
         # Not before the calls are settled: the next heartbeat releases the jobs that are not in flight.
-        self.lease.claim_lost = self.lease.claim_lost or lost
+        if lost:
+            self.lease.claim_lost = True
         return []
 
     def _reschedule(self, piece: _Piece, reason: Exception) -> bool:

@@ -59,6 +59,12 @@ class SendTime:
             late = {id(call) for call in calls if self._targets_ms.get(id(call), last_ms) < last_ms}
         return [call for call in calls if id(call) not in late], [call for call in calls if id(call) in late]
 
+    def forget(self, call: AnyCall) -> None:
+        """Forget a call that will not be sent, or whose time says nothing."""
+        with self._guard:
+            self._targets_ms.pop(id(call), None)
+            self._claimed_ms.pop(id(call), None)
+
     def give_up(self, call: AnyCall, now_ms: int) -> None:
         """Take the time of a call that was claimed in vain: it would have taken longer."""
         with self._guard:

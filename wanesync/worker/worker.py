@@ -236,6 +236,9 @@ class Worker:
                     return
             if self.in_flight.begin_claim(side):
                 self._claim(side, room)
+            elif lane.late:
+                # A suspect waits until nothing is in flight, so these must not wait for the next claim.
+                self._give_late_up(lane)
             elif not lane.waiting:
                 self._sleep_ms(MIN_SLOT_POLL_MS)
                 return
@@ -261,8 +264,9 @@ class Worker:
             lane.size.grow(self.claim_notes[side].clear)
             count_claims(self.runtime.store.figures, lane.taken)
         finally:
-            self.in_flight.end_claim(side, calls)
+            # In this order: no heartbeat takes them for calls in flight, after a claim that did not give them back.
             self.in_flight.settle(late)
+            self.in_flight.end_claim(side, calls)
         is_first = not (lane.waiting or self.calls_under_way[side])
         lane.send_time.begin(calls, began_ms, is_first=is_first, to_monotonic_ms=to_monotonic_ms, target_ms=target_ms)
         lane.waiting.extend(calls)
@@ -313,6 +317,11 @@ class Worker:
                 # Other processes may have taken them.
                 self.lease.give_up(call)
         return [call for call in late if all(job.owner == self.runtime.name for job in call.jobs)]
+
+    def _give_late_up(self, lane: Lane) -> None:
+        """Leave the calls that were claimed in vain to the next heartbeat, which gives their jobs back."""
+        for call in self._take_late(lane):
+            self.lease.give_up(call)
 
     def _give_slots(self, side: Side, calls: list[AnyCall], slot_ms: int | None) -> tuple[set[int], SlotAssignment]:
         """Send the calls that get a slot, and put the others back. ``slot_ms``: a slot that is reserved already."""
@@ -398,12 +407,14 @@ class Worker:
             self.lanes[call.lane].send_time.end(call, slot_ms, self.clock.monotonic_ms())
             self.committer.answers.put((call, answer))
         except LeaseExpired:
+            self.lanes[call.lane].send_time.forget(call)
             self.lease.give_up(call)
         except Exception as error:  # noqa: BLE001 - a defect in one call must not lose its jobs
             if isinstance(error, DatabaseUnavailable) and not pacer.has_left:
                 # No other slot could be reserved, so nothing was sent.
                 self._put_back(call)
                 return
+            self.lanes[call.lane].send_time.forget(call)
             log.error("call failed in our own code", operation=call.operation, error=type(error).__name__)
             self.committer.answers.put((call, CallError(call.lane, Failure.NO_ANSWER, type(error).__name__)))
         finally:
