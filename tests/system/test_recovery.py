@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from wanesync.core.model import Side
 from wanesync.wiring import build_reconcile
 
 PROMISED_S = 10.0
+SLOW_MACHINE_S = 90.0
+"""Longest wait where how long it takes is not looked at: 12 s on two free cores."""
 PEOPLE = 12
 
 
@@ -88,8 +91,8 @@ def _has_work(stage: Stage, side: Side) -> bool:
         return running or (due_ms is not None and due_ms < tx.now_ms + LATER_MS)
 
 
-def stand_still(stage: Stage, failpoint: str) -> tuple[Program, str]:
-    """A worker that is stopped in the middle of a call, and its name.
+def stand_still(stage: Stage, failpoint: str, act: Callable[[], object] | None = None) -> tuple[Program, str]:
+    """A worker that is stopped in the middle of a call, and its name. ``act``: the edits that make it call.
 
     One that happened to be in the middle of a transaction too is killed, and the next one begins where it was: it
     would hold the database's lock for as long as it stands, which is not what is looked at here.
@@ -101,7 +104,7 @@ def stand_still(stage: Stage, failpoint: str) -> tuple[Program, str]:
             stage.until(partial(_is_settled, late), "it has caught up with both sides")
             # One person only: nothing else is being committed when it is stopped.
             side = Side.HUBSPOT if failpoint.startswith("customers") else Side.STRIPE
-            stage.edit(side, "create", email="ana@example.com")
+            (act or partial(stage.edit, side, "create", email="ana@example.com"))()
         stage.until(partial(_stands, late), "it stands still in the middle of a call")
         try:
             stage.store.run(lambda tx: tx.settings.put("free", "yes"))
@@ -175,6 +178,42 @@ def test_a_process_that_stood_still_past_its_lease_commits_nothing(
         assert owner not in alive(stage)
         report = stage.compare()
         assert (report.actionable, report.to_link) == (0, 0)
+
+
+def test_of_several_writes_that_a_stopped_process_held_each_is_made_once(database_url: str, tmp_path: Path) -> None:
+    """Stopped right before a request, which leaves when it goes on: the next process has had its jobs by then."""
+    people = 6
+    towns: dict[str, str] = {}
+
+    def edit_all() -> None:
+        stage.rest()  # all are linked, which writes nothing to Stripe
+        for number, contact_id in enumerate(contacts):
+            towns[f"both{number}@example.com"] = f"Town {number}"
+            stage.edit(Side.HUBSPOT, "update", contact_id, city=f"Town {number}")
+        for number in range(people):
+            stage.edit(Side.HUBSPOT, "create", email=f"new{number}@example.com", city="New")
+
+    with Stage(database_url, tmp_path) as stage:
+        contacts = meet(stage, people)
+        stage.reconcile()
+        stage.serve()
+        late, owner = stand_still(stage, "customers.update.before", edit_all)
+        assert len(running(stage, owner)) > 1
+        stage.work()
+        stage.until(lambda: owner not in alive(stage), "its lease is over")
+        stage.rest(SLOW_MACHINE_S)
+        others = alive(stage)
+        late.signal(signal.SIGCONT)
+        stage.until(lambda: alive(stage) - others, "it goes on under a new name")
+        stage.rest()
+        written = [changes for _, _, changes in stage.writes(Side.STRIPE, "customer.updated")]
+        cities = [changes["address.city"] for changes in written if "address.city" in changes]
+        assert sorted(cities) == sorted(towns.values())
+        assert {email: stage.customer(email)["address.city"] for email in towns} == towns
+        assert len(stage.writes(Side.STRIPE, "customer.created")) == people
+        assert [len(stage.sandbox.records(side)) for side in Side] == [2 * people, 2 * people]
+        report = stage.compare()
+        assert (report.actionable, report.to_link, open_writes(stage)) == (0, 0, 0)
 
 
 @pytest.mark.parametrize(("call_ms", "finishes"), [(1_500, True), (15_000, False)])
