@@ -16,6 +16,7 @@ from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.database import Store
 from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.store.tables.settings import CURSORS
+from wanesync.sync.loader import LISTED
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
 
@@ -40,6 +41,23 @@ def test_cursors_are_set_before_the_first_listing_and_then_stay(store: Store, ca
     catch_up.mark_start()
     assert cursor_ms(store, STRIPE) == 5
     assert cursor_ms(store, HUBSPOT) > 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_set_anew"), [("", True), (LISTED, False), (f"{CURSORS[STRIPE]}_before", False)]
+)
+def test_a_cursor_that_a_wrong_clock_set_before_the_first_listing_is_set_anew(
+    store: Store, catch_up: CatchUp, clock: Clock, *, setting: str, is_set_anew: bool
+) -> None:
+    """Else the catch-up would begin at the listing that was complete in the end, however long that took."""
+    clock.advance(86_400_000)
+    catch_up.mark_start()
+    wrong_ms = cursor_ms(store, STRIPE)
+    clock.advance(-86_400_000)
+    if setting:
+        store.run(lambda tx: tx.settings.put(setting, str(tx.now_ms)))
+    catch_up.mark_start()
+    assert cursor_ms(store, STRIPE) == (store.now_ms() if is_set_anew else wrong_ms)
 
 
 def test_events_since_the_cursor_are_stored_once(store: Store, sides: Sides, catch_up: CatchUp) -> None:

@@ -32,3 +32,7 @@ def test_a_job_whose_answer_came_while_the_clock_was_wrong_for_a_moment_is_run_a
 
 def test_a_write_that_was_sent_by_a_wrong_clock_is_mistimed_though_it_took_effect_when_the_clock_was_right() -> None:
     assert play_seed(267100052).violations == []
+
+
+def test_a_payment_after_a_first_listing_that_a_wrong_clock_dated_counts_though_its_webhook_is_lost() -> None:
+    assert play_seed(275056756).violations == []

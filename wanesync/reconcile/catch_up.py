@@ -90,13 +90,11 @@ class CatchUp:
     pacers: dict[Side, Pacer]
 
     def mark_start(self) -> None:
-        """Set the cursors before the first listing; cursors that are set stay."""
+        """Set the cursors before the first listing; cursors that are set stay.
 
-        def set_missing(tx: Tx) -> None:
-            for name in CURSORS.values():
-                tx.settings.add(name, str(tx.now_ms))
-
-        self.runtime.store.run(set_missing)
+        But not one that a wrong clock set before anything was listed (docs/correctness.md#clocks).
+        """
+        self.runtime.store.run(_begin_cursors)
 
     def run(self, side: Side) -> CatchUpResult:
         """Catch up one side from its cursor, with an overlap; first what an earlier run left. Raises ``CallError``."""
@@ -229,6 +227,14 @@ def _read_cursor_ms(tx: Tx, side: Side) -> int:
     if not found:
         return tx.now_ms
     return next((at_ms for at_ms in found if at_ms <= latest_ms), tx.now_ms - STRIPE_HISTORY_MS)
+
+
+def _begin_cursors(tx: Tx) -> None:
+    latest_ms, listed = tx.now_ms + CLOCK_TOLERANCE_MS, tx.settings.get(LISTED)
+    for side, name in CURSORS.items():
+        since_ms = int(tx.settings.add(name, str(tx.now_ms)))
+        if since_ms > latest_ms and listed is None and tx.settings.get(_previous_cursor(side)) is None:
+            tx.settings.put(name, str(tx.now_ms))
 
 
 def _put_cursor(tx: Tx, side: Side, before_ms: int, now_ms: int) -> None:
