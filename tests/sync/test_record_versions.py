@@ -176,3 +176,13 @@ def test_an_answer_stamped_in_the_future_does_not_make_later_events_old(live: Li
         records.store_customer(replace(customer_answer(CUS), timing=Timing(ahead_ms, ahead_ms + 999)), 0)
     stored = copy_of(live, CUS)
     assert stored.valid_from_ms <= live.store.now_ms() < stored.valid_to_ms
+
+
+@pytest.mark.parametrize("lacked", [True, False])
+def test_a_listing_that_brings_what_an_answer_lacked_queues_the_plan_of_it(live: LiveSync, *, lacked: bool) -> None:
+    """The listing may end before it compares, and the read that was to bring the field finds nothing new then."""
+    live.link(ANN, replace(CUS, unknown=frozenset({"city"} if lacked else ())))
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx, planned=True) as records:
+        records.store_customer(customer_answer(CUS), copy_of(live, CUS).revision)
+    assert not copy_of(live, CUS).unanswered
+    assert live.is_queued(STRIPE, "contact:1") is lacked

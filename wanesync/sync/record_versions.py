@@ -42,6 +42,7 @@ class RecordWriter:
         self.moved_hmacs: dict[tuple[Side, str], frozenset[str]] = {}
         self.edited: set[tuple[Side, str]] = set()
         self.found_again: set[tuple[Side, str]] = set()
+        self.completed: set[tuple[Side, str]] = set()
         self.address_fields = frozenset(spec.name for spec in runtime.rules.fields.specs if spec.hubspot == ("email",))
         self.read: dict[tuple[Side, str], int] = {}
         self.found: list[tuple[Record, bool]] = []
@@ -251,6 +252,10 @@ class RecordWriter:
         if self.found_again and not self.planned:
             self._queue(self.found_again, settled=set())
         self.found_again = set()
+        if self.completed and self.planned:
+            # A listing may end before it plans them, and a read that was to do so finds nothing new then.
+            self._queue(self.completed, settled=set())
+        self.completed = set()
         if not self.moved_hmacs:
             return
         carriers = self.tx.records.by_hmacs(sorted(changed)) if changed else {}
@@ -307,6 +312,8 @@ class RecordWriter:
                 stored = replace(strip(stored), unanswered=(old.unanswered if old else 0) + 1)
             else:
                 stored = replace(stored, note=None)
+        if old is not None and old.unanswered and not stored.unanswered:
+            self.completed.add((record.side, record.id))
         if old is None or not (old.deleted or old.absent):
             self._replace(stored, hmacs ^ (old.hmacs if old else frozenset()))
             return
