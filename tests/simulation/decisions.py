@@ -56,7 +56,8 @@ class Clerk:
 
     ``settled``: how many fields. ``cleared``: those that the side with a blank won, which is a clear of a person.
     ``both_right``: what the two sides of a field held when both were chosen, by the cell of each. ``overruled``: values
-    that stood, were seen, and lost against the one that was chosen.
+    that stood, were seen, and lost against the one that was chosen. ``meetings``: pairs that were linked anew, as both
+    ids, and after how much of what happened (``Facts``).
     """
 
     world: World
@@ -68,6 +69,7 @@ class Clerk:
     cleared: set[Cell] = field(default_factory=set)
     both_right: dict[Cell, BasePair] = field(default_factory=dict)
     overruled: set[tuple[Cell, str]] = field(default_factory=set)
+    meetings: list[tuple[frozenset[str], int]] = field(default_factory=list)
 
     @classmethod
     def begin(cls, world: World) -> Clerk:
@@ -101,6 +103,7 @@ class Clerk:
             told = "unlinked"
             linker.link(link.hubspot_id, link.stripe_id)
             told, self.relinked = "linked again", self.relinked + 1
+            self.meetings.append((frozenset({link.hubspot_id, link.stripe_id}), self.world.facts.bases[-1].seq))
         self.world.say("clerk", link.hubspot_id, link.stripe_id, told)
 
     def _list_pairs(self) -> list[Link]:

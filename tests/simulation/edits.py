@@ -47,6 +47,7 @@ class History:
     mistimed: frozenset[tuple[Cell, str]] = frozenset()
     unreadable: frozenset[tuple[str, str]] = frozenset()
     erased: frozenset[str] = frozenset()
+    meetings: Sequence[tuple[frozenset[str], int]] = ()
     cells: dict[Cell, list[Write]] = field(default_factory=lambda: defaultdict(list))
     partners: dict[tuple[Side, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
@@ -97,6 +98,15 @@ class History:
         mistimed = (ours.cell, ours.new) in self.mistimed
         return mistimed or any(begin_ms <= ours.at_ms <= end_ms for begin_ms, end_ms in self.wrong_clock)
 
+    def met_anew(self, edit: Write) -> bool:
+        """Whether a person linked the record anew before an edit had reached the other side.
+
+        The pair met as on first contact then: a blank is filled, and two values both stand.
+        """
+        reached = [b.seq for b in self.bases_of(edit.cell) if b.seq > edit.seq and self.half(b, edit.cell) == edit.new]
+        met = [seq for ids, seq in self.meetings if edit.cell[1] in ids and seq > edit.seq]
+        return bool(met) and (not reached or met[0] < reached[0])
+
     def bases_of(self, cell: Cell) -> list[BaseSet]:
         """Every base a cell's record was linked with, that knows the field."""
         side, record_id, name = cell
@@ -122,6 +132,7 @@ def check_edits(
         frozenset(world.hazards.mistimed),
         frozenset(world.unreadable),
         frozenset(world.hazards.erased),
+        tuple(world.clerk.meetings),
     )
     for cell, writes in history.cells.items():
         spec = world.fields.by_name[cell[2]]
@@ -214,7 +225,7 @@ def _ends(side: Side, here: str, there: str) -> tuple[str, str]:
 def _is_excused(history: History, writes: list[Write], edit: Write, over: Write) -> bool:
     cell = edit.cell
     bases = history.bases_of(cell)
-    if not edit.new and not [b for b in bases if b.seq < edit.seq]:
+    if not edit.new and (history.met_anew(edit) or not [b for b in bases if b.seq < edit.seq]):
         return True  # blank at first contact is filled
     before = [b for b in bases if b.seq < over.seq]
     held = [b for b in before if history.half(b, cell) == edit.new]
@@ -306,6 +317,7 @@ def _check_uncontested(world: World, history: History, link: Link, spec: FieldSp
         spec.name != "name"
         and _was_calm(world, last)
         and (cell, value) not in world.clerk.overruled
+        and not history.met_anew(last)
         and not world.hazards.may_shorten(spec.name)
         # A text that the other side cannot hold has no other place: a phone number with a note.
         and spec.convert(cell[0].other, value, held[0 if cell[0] is Side.STRIPE else 1]) is not None
@@ -328,7 +340,7 @@ def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> b
     """What is known and accepted of an uncontested edit that is not what both sides hold."""
     cell, value = last.cell, last.new
     earlier = [b for b in history.bases_of(cell) if b.seq < last.seq]
-    if not value and not earlier:
+    if not value and (history.met_anew(last) or not earlier):
         return True  # blank at first contact is filled
     if earlier and history.half(earlier[-1], cell) == value and not _was_set_back_upon_ours(history, last):
         return True  # set back to the base before it was read

@@ -34,3 +34,13 @@ def test_the_owner_s_edit_of_the_same_instant_gives_way_where_a_person_saw_it_an
     result = play_seed(275050618, keep_trace=True)
     assert result.violations == []
     assert any("clerk company" in line and ": kept, left []" in line for line in result.trace)
+
+
+def test_a_clear_that_had_not_reached_the_other_side_is_filled_where_a_person_links_the_pair_anew() -> None:
+    result = play_seed(275004431, keep_trace=True)
+    assert result.violations == []
+    assert any("clerk 171000000014" in line and "linked again" in line for line in result.trace)
+
+
+def test_the_owner_s_edit_of_the_same_instant_gives_way_at_rest_too() -> None:
+    assert play_seed(275053797).violations == []

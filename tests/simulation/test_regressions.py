@@ -405,3 +405,7 @@ def test_a_write_whose_answer_was_lost_is_closed_when_the_other_lane_has_to_ask_
 
 def test_an_edit_that_met_a_value_the_other_side_had_just_set_back_stands() -> None:
     assert play_seed(140034035).violations == []
+
+
+def test_a_business_name_of_which_the_property_kept_a_part_counts_as_the_company_that_a_user_replaced() -> None:
+    assert play_seed(275005102).violations == []

@@ -144,7 +144,12 @@ def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
         writes = [write for write in world.facts.writes if write.cell == cell]
         taken_back = bool(writes) and writes[-1].who == OURS and not writes[-1].new
         # A user may have set another company since; that we took the name back excuses nothing.
-        became = not taken_back and any(w.who == OURS and spec.key(w.new) == spec.key(name) for w in writes)
+        # What the property kept of it, where that was less, is replaced as the whole would be.
+        short = "shorten" in world.features
+        became = not taken_back and any(
+            w.who == OURS and (spec.key(w.new) == spec.key(name) or (short and w.new and name.startswith(w.new)))
+            for w in writes
+        )
         refused = "company" in link.parked or world.hazards.has_vanished(world.fields.by_name["company"])
         return is_business(name) and (spec.key(name) == held or shortened or became or refused)
     ours = [write for write in world.facts.writes if write.cell == cell and write.who == OURS]
@@ -202,12 +207,8 @@ def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) 
     if history.is_merged(Side.HUBSPOT, link.hubspot_id):
         return
     cells = {side: (side, link.id_on(side), twin.name) for side in Side}
-    later = [
-        write
-        for cell in cells.values()
-        for write in history.cells.get(cell, [])
-        if write.who == USER and write.seq > max(twin.seqs, default=0)
-    ]
+    writes = [write for cell in cells.values() for write in history.cells.get(cell, [])]
+    later = [write for write in writes if write.who == USER and write.seq > max(twin.seqs, default=0)]
     if later or len(twin.seqs) < len(Side):
         return
     owner = world.fields.by_name[twin.name].owner
@@ -217,6 +218,8 @@ def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) 
         return  # the pair meets the field again as on first contact: both values stand, and are listed
     if world.hazards.may_shorten(twin.name):
         return  # HubSpot never held either value whole
+    if any(write.seq in twin.seqs and history.met_anew(write) for write in writes):
+        return  # linked anew before they had met: both values stand, and are listed
     overruled = any((cell, twin.values[owner]) in world.clerk.overruled for cell in cells.values())
     if any(spec.key(value) != spec.key(twin.values[owner]) for value in held) and not overruled:
         world.report("the owner did not win an edit in the same instant")
