@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import queue
 import random
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.bench.rivals.queue_run import DrainTimer, run_queue
 from wanesync.core.ids import make_id
@@ -35,22 +37,25 @@ class Wanesync:
         store.close()
 
     def drain(self, url: str, seconds: float, timer: DrainTimer) -> None:
-        """Claim and lock in one transaction, check the lease and finish in another."""
+        """Claim and lock in one thread; check the lease and finish in another, as a lane and the committer do."""
         store = _open(url)
         owner = make_id(store.now_ms(), random.SystemRandom())
         over = threading.Event()
         _beat(store, owner)
         heartbeats = threading.Thread(target=_run_heartbeats, args=(store, owner, over))
         heartbeats.start()
-        done = 0
-        timer.go()
-        end_s = time.monotonic() + seconds
-        while time.monotonic() < end_s:
-            jobs = store.run(lambda tx: _claim(tx, owner))
-            if not jobs:
-                break
-            done += store.run(lambda tx, jobs=jobs: _finish(tx, jobs))  # type: ignore[misc] # the loop's value
-        timer.stop(done)
+        batches: queue.Queue[list[Job]] = queue.Queue(maxsize=1)
+        with ThreadPoolExecutor(1, "committer") as pool:
+            timer.go()
+            done = pool.submit(_finish_each, store, batches)
+            end_s = time.monotonic() + seconds
+            jobs = None
+            while jobs != [] and time.monotonic() < end_s:
+                jobs = store.run(lambda tx: _claim(tx, owner))
+                batches.put(jobs)
+            if jobs:
+                batches.put([])
+            timer.stop(done.result())
         over.set()
         heartbeats.join()
         store.close()
@@ -66,6 +71,14 @@ def _claim(tx: Tx, owner: str) -> list[Job]:
     locked = tx.locks.take_each({job.token: [job.key] for job in jobs}, owner, tx.now_ms + LOCK_MS)
     assert len(locked) == len(jobs), "two jobs of one key ran at once"
     return jobs
+
+
+def _finish_each(store: Store, batches: queue.Queue[list[Job]]) -> int:
+    """Finish batches until an empty one; returns how many jobs."""
+    done = 0
+    while jobs := batches.get():
+        done += store.run(lambda tx, jobs=jobs: _finish(tx, jobs))  # type: ignore[misc] # the loop's value
+    return done
 
 
 def _finish(tx: Tx, jobs: list[Job]) -> int:
