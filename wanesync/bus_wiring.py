@@ -141,7 +141,9 @@ def build_queue_process(config: Config, store: Store, stopping: threading.Event)
     seal = Seal(config.bus.entries)
     sink = None if config.purchases.sink == "auto" else Sink(config.purchases.sink)
     intake = replace(
-        intake_wiring.build_intake(config, store, verified=True), tracing=intake_wiring.build_tracing(config)
+        intake_wiring.build_intake(config, store, verified=True),
+        tracing=intake_wiring.build_tracing(config),
+        is_patient=True,
     )
     return QueueProcess(store, intake, seal, options, sink, stopping)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,11 +24,14 @@ from tests.support.bus_parts import (
 from tests.support.mosquitto import Mosquitto
 from tests.support.web_door import PUBLIC_URL, change, sign_hubspot
 from wanesync.bus.client import BusUnavailable
+from wanesync.bus.door import BusDoor
 from wanesync.bus.envelope import bind_exchange
 from wanesync.bus.messages import Answer, Incoming, Kind, Status
+from wanesync.bus.questions import Question
 from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature
 from wanesync.core.model import Side
 from wanesync.core.operating.figures import Figure, time_amount
+from wanesync.core.posts import Post
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
 from wanesync.store.tables.operating.webhook_counts import Outcome
@@ -202,3 +206,26 @@ def test_a_handler_reports_that_it_runs_and_what_it_refused(mosquitto: Mosquitto
     assert pending[Figure.WEBHOOK_ANSWER, "side=hubspot"] == time_amount(40)
     door.report(WebhookCounters())
     assert Incoming(Kind.BEAT, 1).decode(Incoming(Kind.BEAT, 1).encode()) == Incoming(Kind.BEAT, 1)
+
+
+def test_what_is_prepared_is_stored_without_a_thread_for_each(mosquitto: Mosquitto, bus_store: Store) -> None:
+    url, settled, done = f"{PUBLIC_URL}/webhooks/hubspot", list[Post](), threading.Event()
+
+    def settle(posts: Sequence[Post]) -> None:
+        settled.extend(posts)
+        if len(settled) == 20:
+            done.set()
+
+    def prepare(door: BusDoor, number: int) -> Question | None:
+        body = json.dumps([change(number) | {"eventId": number}]).encode()
+        headers = {name.lower(): value for name, value in sign_hubspot(body).items()}
+        return door.prepare(Side.HUBSPOT, body, headers, url, settle)
+
+    door = make_door(mosquitto.url)
+    assert prepare(door, 1) is None, "it has to wait for the broker"
+    with running_queue(make_queue(mosquitto.url, bus_store)), connected(door):
+        assert door.prepare(Side.HUBSPOT, b"[]", {}, url, settle) is None, "it is not signed"
+        door.store_prepared([post for number in range(20) if (post := prepare(door, number))])
+        assert done.wait(10)
+    assert [(post.new, post.error) for post in settled] == [(1, None)] * 20
+    assert count_events(bus_store) == 20

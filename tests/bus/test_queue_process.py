@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from tests.support.bus_parts import (
 )
 from tests.support.mosquitto import Mosquitto
 from tests.support.web_door import change
-from wanesync.bus import topics
+from wanesync.bus import side_queue, topics
 from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
 from wanesync.bus.messages import Incoming, Kind
 from wanesync.bus.queue_process import LONE_SESSION_S, QUEUE, SHARED_SESSION_S, QueueProcess
@@ -34,7 +35,7 @@ from wanesync.core.model import Side
 from wanesync.core.roles import Role
 from wanesync.store.database import Store, open_store
 from wanesync.store.tables.operating.webhook_counts import Outcome
-from wanesync.sync.intake import Intake
+from wanesync.sync.intake import Intake, ParsedPost
 
 pytestmark = pytest.mark.slow
 TOPIC = topics.incoming(Side.HUBSPOT)
@@ -98,6 +99,20 @@ class Broken(Intake):
             raise self.errors.pop()
         return Intake.store_verified(self, side, body, received_ms)
 
+    def store_prepared(self, posts: Sequence[ParsedPost]) -> None:
+        for post in posts:
+            if self.errors:
+                post.error = self.errors.pop()
+                post.settle([post])
+            else:
+                Intake.store_prepared(self, [post])
+
+
+@pytest.fixture(params=[0, side_queue.MAX_QUICK_BYTES], ids=["in a thread", "quickly"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways in which a queue process stores a webhook."""
+    monkeypatch.setattr(side_queue, "MAX_QUICK_BYTES", request.param)
+
 
 def broken(process: QueueProcess, *errors: Exception) -> None:
     intake = Broken(process.store, make_intake(process.store).hooks)
@@ -106,6 +121,7 @@ def broken(process: QueueProcess, *errors: Exception) -> None:
         side.intake = intake
 
 
+@pytest.mark.usefixtures("way")
 def test_while_the_database_is_away_the_vendor_is_told_and_the_webhook_is_stored_later(
     mosquitto: Mosquitto, bus_store: Store
 ) -> None:
@@ -117,6 +133,7 @@ def test_while_the_database_is_away_the_vendor_is_told_and_the_webhook_is_stored
         await_true(lambda: count_events(bus_store) == 1, "the event is not stored")
 
 
+@pytest.mark.usefixtures("way")
 def test_an_error_of_our_own_is_answered_and_not_tried_for_ever(mosquitto: Mosquitto, bus_store: Store) -> None:
     process = make_queue(mosquitto.url, bus_store)
     broken(process, RuntimeError("a bug"))
@@ -126,6 +143,7 @@ def test_an_error_of_our_own_is_answered_and_not_tried_for_ever(mosquitto: Mosqu
         assert accept_contact(door, 8) == 1
 
 
+@pytest.mark.usefixtures("way")
 def test_a_changed_field_map_ends_the_process(mosquitto: Mosquitto, bus_store: Store) -> None:
     process, raised = make_queue(mosquitto.url, bus_store), list[Exception]()
     broken(process, FieldMapChanged())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ from tests.support.bus_parts import (
 from tests.support.mosquitto import Mosquitto
 from tests.support.web_door import change
 from wanesync.bus import side_queue, topics
-from wanesync.bus.client import BusUnavailable, Message
+from wanesync.bus.client import Message
 from wanesync.bus.envelope import bind_exchange
 from wanesync.bus.messages import MAX_COUNT, MAX_TOTAL_MS, Answer, Incoming, InvalidMessage, Kind, Status
 from wanesync.core.model import Side
@@ -32,7 +33,7 @@ from wanesync.core.operating.figures import BUCKETS
 from wanesync.core.roles import Role
 from wanesync.store.database import Store
 from wanesync.store.tables.operating.webhook_counts import Outcome
-from wanesync.sync.intake import Intake
+from wanesync.sync.intake import Intake, ParsedPost
 from wanesync.web.door_test import DoorMessage
 
 pytestmark = pytest.mark.slow
@@ -97,15 +98,15 @@ def test_an_answer_that_cannot_be_sent_is_left_out(
     """The handler asks again, and is answered then."""
     process = make_queue(mosquitto.url, bus_store)
     client, refused = process.sides[Side.HUBSPOT].client, list[str]()
-    publish = client.publish
+    mention = client.mention
 
     def refuse_once(topic: str, payload: bytes, **values: object) -> None:
         if not refused:
             refused.append(topic)
-            raise BusUnavailable("full")
-        publish(topic, payload, **values)  # type: ignore[arg-type]  # as they were given
+            raise ValueError("too large")
+        mention(topic, payload, **values)  # type: ignore[arg-type]  # as they were given
 
-    monkeypatch.setattr(client, "publish", refuse_once)
+    monkeypatch.setattr(client, "mention", refuse_once)
     with running_queue(process), connected(make_door(mosquitto.url)) as door:
         assert accept_contact(door, 7) == 0
     assert refused == ["wane/answer/hubspot-handler/hubspot-handler-one"]
@@ -206,3 +207,32 @@ def test_a_report_fills_no_sum_that_is_kept_for_good(head: dict[str, object]) ->
     Incoming.decode(json.dumps(usual).encode())
     with pytest.raises(InvalidMessage):
         Incoming.decode(json.dumps(usual | head).encode())
+
+
+def test_no_more_webhooks_than_there_is_room_for_are_stored_without_a_thread(
+    mosquitto: Mosquitto, bus_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, gate, prepared = make_queue(mosquitto.url, bus_store), threading.Event(), list[ParsedPost]()
+    store_prepared = Intake.store_prepared
+
+    def keep(_intake: Intake, posts: Sequence[ParsedPost]) -> None:
+        prepared.extend(posts)
+
+    def wait_and_store(intake: Intake, side: Side, body: bytes, received_ms: int) -> int:
+        gate.wait(WAIT_S)
+        post = intake.prepare_verified(side, body, received_ms, lambda _posts: None)
+        assert post is not None
+        return len(post.parsed.events)
+
+    monkeypatch.setattr(Intake, "store_prepared", keep)
+    monkeypatch.setattr(Intake, "store_verified", wait_and_store)
+    topic, seal = topics.incoming(Side.HUBSPOT), part_seal(HANDLER)
+    with running_queue(process), listening(mosquitto.url) as sender:
+        for number in range(side_queue.MAX_STORING + 5):
+            body = json.dumps([change(number) | {"eventId": number}]).encode()
+            sender.client.publish(topic, seal.seal(topic, Incoming(Kind.POST, 1, body).encode()))
+        await_true(lambda: len(prepared) == side_queue.MAX_STORING, "not all have come")
+        store_prepared(process.intake, prepared)
+        await_true(lambda: count_events(bus_store) == side_queue.MAX_STORING, "the events are not stored")
+        gate.set()
+        await_true(lambda: process.sides[Side.HUBSPOT]._waiting_bytes == 0, "a thread has the others")

@@ -126,7 +126,8 @@ def build() -> Node:
         name = by_address[topic]
         verb = "send" if right.verb is Verb.PUBLISH else "receive"
         reports = topic.startswith(("wane/done/", "wane/control/", "wane/work/"))
-        binding: Node = {"qos": 0 if verb == "receive" and reports else 1, "retain": False, "bindingVersion": "0.2.0"}
+        at_most_once = topic.startswith("wane/answer/") or (verb == "receive" and reports)
+        binding: Node = {"qos": 0 if at_most_once else 1, "retain": False, "bindingVersion": "0.2.0"}
         operation: Node = {
             "action": verb,
             "channel": {"$ref": f"#/channels/{name}"},

@@ -24,7 +24,8 @@ from wanesync.adapters.webhooks import WebhookAdapter
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Side
 from wanesync.core.ports import ParsedWebhook, WebhookPort
-from wanesync.sync.intake import Post
+from wanesync.core.posts import Post
+from wanesync.sync.intake import ParsedPost
 from wanesync.web.app import build_app
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import WebSettings
@@ -72,16 +73,16 @@ class QuickMemory(Memory):
 
     def prepare(
         self, side: Side, body: bytes, headers: Mapping[str, str], url: str, settle: Callable[[Sequence[Post]], None]
-    ) -> Post | None:
+    ) -> ParsedPost | None:
         now_ms = time.time_ns() // 1_000_000
         if not self.hooks[side].is_signed(body, headers, url, now_ms):
             return None
-        return Post(side, self.hooks[side].parse(body, now_ms), settle)
+        return ParsedPost(side, settle, parsed=self.hooks[side].parse(body, now_ms))
 
-    def store_prepared(self, posts: Sequence[Post]) -> None:
+    def store_prepared(self, posts: Sequence[ParsedPost]) -> None:
         threading.Thread(target=self._store, args=(posts,)).start()
 
-    def _store(self, posts: Sequence[Post]) -> None:
+    def _store(self, posts: Sequence[ParsedPost]) -> None:
         self.commits.append(len(posts))
         for post in posts:
             post.error = self.trouble

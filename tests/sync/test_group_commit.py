@@ -89,3 +89,28 @@ def test_only_soon_after_a_commit_others_are_waited_for_which_then_share_the_nex
     now_s[0] += 2 * BUSY_S
     group.put(["d"])
     assert (commits.begun.get(timeout=WAIT_S), slept) == (["d"], [group.gather_s])
+
+
+def test_while_a_thread_waits_for_others_no_other_one_takes_them() -> None:
+    commits, gathering, goes_on, now_s = Commits(), threading.Semaphore(0), threading.Semaphore(0), 100.0
+
+    def sleep(_seconds: float) -> None:
+        gathering.release()
+        assert goes_on.acquire(timeout=WAIT_S)
+
+    group = GroupCommit(commits, lambda _item: 1, threads=2, sleep=sleep, monotonic_s=lambda: now_s, enough=3)
+    group.put(["a"])
+    assert commits.begun.get(timeout=WAIT_S) == ["a"]
+    # The first commit has ended, and both threads are free.
+    commits.gate.release()
+    while group._ended_s < now_s:
+        threading.Event().wait(0.001)
+    group.put(["b", "c"])
+    assert gathering.acquire(timeout=WAIT_S), "two are not enough"
+    group.put(["d"])
+    group.put(["e"])
+    goes_on.release()
+    assert commits.begun.get(timeout=WAIT_S) == ["b", "c", "d", "e"]
+    group.put(["f", "g", "h"])
+    assert commits.begun.get(timeout=WAIT_S) == ["f", "g", "h"], "three are enough"
+    commits.gate.release(2)

@@ -17,10 +17,11 @@ from wanesync.core.jobs import JobKind
 from wanesync.core.model import Event
 from wanesync.core.operating.tracing import NoTracing
 from wanesync.core.ports import ParsedWebhook
+from wanesync.core.posts import Post
 from wanesync.core.purchases import Purchase
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.sync.group_commit import MAX_SHARED_WEIGHT
-from wanesync.sync.intake import Intake, Post, store_events
+from wanesync.sync.intake import Intake, store_events
 
 
 @dataclass

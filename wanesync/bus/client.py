@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -108,8 +109,8 @@ def split_login(username: str, password: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (username, password)
 
 
-def _ignore_connection() -> None:
-    """Do nothing when a connection stands."""
+def _do_nothing() -> None:
+    """Do nothing."""
 
 
 class BusClient:
@@ -119,7 +120,7 @@ class BusClient:
     ``manual_ack`` is set: that is what ``acknowledge`` is for. ``connected`` is called when the subscriptions stand,
     for the first time or again. While ``is_held`` nothing is read, until ``read_on``. ``topics``: what is to arrive at
     least once; ``casual``: what may be lost, and is not
-    kept while this part is away.
+    kept while this part is away. ``pause``: called on the network thread when all that has arrived so far was received.
     """
 
     def __init__(  # noqa: PLR0913 - what it connects, and who receives what arrives
@@ -127,13 +128,14 @@ class BusClient:
         options: BusOptions,
         topics: Sequence[str] = (),
         receive: Receiver | None = None,
-        connected: Callable[[], None] = _ignore_connection,
+        connected: Callable[[], None] = _do_nothing,
         *,
         casual: Sequence[str] = (),
         manual_ack: bool = False,
         is_held: Callable[[], bool] = lambda: False,
+        pause: Callable[[], None] = _do_nothing,
     ) -> None:
-        self.options, self._is_held = options, is_held
+        self.options, self._is_held, self._pause = options, is_held, pause
         self.trouble = "the broker was not reached yet"
         self.refused_topics: set[str] = set()
         self._topics = {**dict.fromkeys(topics, 1), **dict.fromkeys(casual, 0)}
@@ -167,7 +169,7 @@ class BusClient:
         self._client.connect_async(
             host, port, KEEPALIVE_S, clean_start=not self.options.session_s, properties=properties
         )
-        self._loop = NetworkLoop(self._client, self._fall, self._is_held)
+        self._loop = NetworkLoop(self._client, self._fall, self._is_held, self._pause)
         self._loop.start()
 
     def stop(self) -> None:
@@ -243,6 +245,11 @@ class BusClient:
         if info.rc not in SENT:
             raise BusUnavailable("too many messages wait for the broker: try again later")
         self._topic_of[info.mid] = topic, unread
+
+    def mention(self, topic: str, payload: bytes, *, correlation: bytes = b"", expiry_s: int = 0) -> None:
+        """Send a message at most once: without a connection, or where that ends now, it is lost. Returns at once."""
+        properties = _properties(PacketTypes.PUBLISH, CorrelationData=correlation, MessageExpiryInterval=expiry_s)
+        self._client.publish(topic, payload, qos=0, properties=properties)
 
     def acknowledge(self, message: Message) -> None:
         """Tell the broker that a message is dealt with; one of an earlier connection is left, and comes again."""
@@ -389,12 +396,17 @@ class BusClient:
             self._ready.notify_all()
 
 
+_NO_PROPERTIES = {
+    packet: Properties(packet)  # type: ignore[no-untyped-call]  # paho annotates everything else
+    for packet in (PacketTypes.CONNECT, PacketTypes.PUBLISH)
+}
+
+
 def _properties(packet: int, **values: str | bytes | int) -> Properties:
     """Return the properties of a packet; empty ones are left out."""
-    properties = Properties(packet)  # type: ignore[no-untyped-call]  # paho annotates everything else
-    for name, value in values.items():
-        if value or name == "SessionExpiryInterval":
-            setattr(properties, name, value)
+    properties = copy(_NO_PROPERTIES[packet])
+    # Past their own setter, which takes longer than all else of a message, and checks what is known here.
+    vars(properties).update({name: one for name, one in values.items() if one or name == "SessionExpiryInterval"})
     return properties
 
 

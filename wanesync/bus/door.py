@@ -8,8 +8,8 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -18,20 +18,15 @@ from wanesync.bus import topics
 from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
 from wanesync.bus.envelope import NotSealed, Seal, bind_exchange
 from wanesync.bus.messages import Answer, Counts, Incoming, InvalidMessage, Kind, Status
-from wanesync.core.errors import ConfigError, InvalidPayload, InvalidSignature, StaleSignature
+from wanesync.bus.questions import Question, Questions
+from wanesync.core.errors import ConfigError, InvalidSignature, StaleSignature
 from wanesync.core.model import Side
 from wanesync.core.operating.figures import NO_TIMES, Amount
+from wanesync.core.posts import Post
 from wanesync.core.roles import HANDLERS
 from wanesync.web.door_test import DoorMessage, Verdict, describe_message, find_nonce
 from wanesync.web.metrics import WebhookCounters
 
-REPEAT_AFTER_S = (2.2, 1.4)
-"""A message without an answer is sent again after these pauses: its queue process may have ended (docs/mqtt.md)."""
-REPEAT_COPIES = 2
-"""So often each time. Mosquitto deals in turn, also to a queue process that is gone, as long as its session is kept:
-with one other message between two attempts, as a report every two seconds, each would go to the same process."""
-UNREAD_PAUSE_S = 0.3
-"""Pause before a message is sent again that no queue process had subscribed for (our choice)."""
 EXPIRY_S = 3_600
 """How long the broker keeps a webhook for a queue process that is away (our choice); its sender repeats it."""
 HEARTBEAT_S = 2.0
@@ -53,13 +48,9 @@ class Verifier(Protocol):
         """Check the signature of a POST to ``url``; raise ``InvalidSignature``."""
         ...
 
-
-@dataclass(slots=True)
-class _Question:
-    """A message that waits for its answer."""
-
-    changed: threading.Event = field(default_factory=threading.Event)
-    answer: Answer | None = None
+    def is_signed(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> bool:
+        """Return whether a secret that is at hand signed this POST; never waits."""
+        ...
 
 
 class BusDoor:
@@ -82,9 +73,15 @@ class BusDoor:
         self._wall_ms = wall_ms
         self._topic = topics.incoming(side)
         self._answer_topic = topics.answer(HANDLERS[side], options.client_id)
-        self._questions: dict[bytes, _Question] = {}
+        self._questions = Questions(self._publish)
         self._started_ms = wall_ms()
-        self.client = BusClient(options, [self._answer_topic], self._take_answer, casual=topics.CONTROLS)
+        # At most once: an answer that is lost is asked for again, and this session ends with its connection anyway.
+        self.client = BusClient(
+            options,
+            receive=self._take_answer,
+            casual=[self._answer_topic, *topics.CONTROLS],
+            pause=self._questions.hand_on,
+        )
 
     # -- webhooks
 
@@ -96,12 +93,31 @@ class BusDoor:
         self._check_side(side)
         now_ms = self._wall_ms()
         self._hook.verify(body, headers, url, now_ms)
-        answer = self._ask(Incoming(Kind.POST, now_ms, body), self._timeout_s)
-        if answer.status is Status.INVALID:
-            raise InvalidPayload(answer.reason)
-        if answer.status is not Status.STORED:
-            raise BusUnavailable("the queue could not store it now")
-        return answer.new
+        return self._ask(Incoming(Kind.POST, now_ms, body), self._timeout_s).new
+
+    def prepare(
+        self,
+        side: Side,
+        body: bytes,
+        headers: Mapping[str, str],
+        url: str,
+        settle: Callable[[Sequence[Post]], None],
+    ) -> Question | None:
+        """Verify and seal one POST without a wait, for ``store_prepared``; None: it is for ``accept``.
+
+        That is a POST which no secret at hand has signed, and one that has to wait for the broker.
+        """
+        self._check_side(side)
+        now_ms = self._wall_ms()
+        if not self.client.is_ready or not self._hook.is_signed(body, headers, url, now_ms):
+            return None
+        deadline_s = time.monotonic() + self._timeout_s
+        return self._make_question(Incoming(Kind.POST, now_ms, body), deadline_s, settle)
+
+    def store_prepared(self, posts: Sequence[Question]) -> None:
+        """Hand POSTs to the queue; returns at once, and ``settle`` of each is called later."""
+        for question in posts:
+            self._questions.add(question)
 
     def receive_test(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> Verdict | None:
         """Report how a test event of ``wanesync doctor`` arrived; None for every other request.
@@ -166,44 +182,40 @@ class BusDoor:
         deadline_s = time.monotonic() + timeout_s
         if not self.client.wait_ready(timeout_s):
             raise BusUnavailable(self.client.trouble)
-        number, question = secrets.token_bytes(16), _Question()
-        self._questions[number] = question
-        payload = self._seal.seal(self._topic, incoming.encode(), bind_exchange(number, self._answer_topic))
-        try:
-            pauses_s, copies = [*REPEAT_AFTER_S, timeout_s], 1
-            while (left_s := deadline_s - time.monotonic()) > 0:
-                question.changed.clear()
-                if question.answer is not None:
-                    break
-                for _ in range(copies):
-                    self.client.publish(
-                        self._topic,
-                        payload,
-                        response_topic=self._answer_topic,
-                        correlation=number,
-                        expiry_s=EXPIRY_S,
-                        unread=question.changed.set,
-                    )
-                if question.changed.wait(min(pauses_s[0], left_s)) and question.answer is None:
-                    # No queue process has subscribed yet, as after a broker that lost its state.
-                    time.sleep(min(UNREAD_PAUSE_S, left_s))
-                elif len(pauses_s) > 1:
-                    del pauses_s[0]
-                    copies = REPEAT_COPIES
-        finally:
-            del self._questions[number]
-        if question.answer is None:
-            raise BusUnavailable("the queue did not answer in time")
+        settled = threading.Event()
+        question = self._make_question(incoming, deadline_s, lambda _questions: settled.set())
+        self._questions.add(question)
+        settled.wait()
+        if question.error is not None:
+            raise question.error
         return question.answer
 
+    def _make_question(
+        self, incoming: Incoming, deadline_s: float, settle: Callable[[Sequence[Post]], None]
+    ) -> Question:
+        number = secrets.token_bytes(16)
+        payload = self._seal.seal(self._topic, incoming.encode(), bind_exchange(number, self._answer_topic))
+        return Question(self.side, settle, number=number, payload=payload, deadline_s=deadline_s)
+
+    def _publish(self, question: Question) -> None:
+        """Publish a question, for the first time or again."""
+        self.client.publish(
+            self._topic,
+            question.payload,
+            response_topic=self._answer_topic,
+            correlation=question.number,
+            expiry_s=EXPIRY_S,
+            unread=partial(self._questions.note_unread, question),
+        )
+
     def _take_answer(self, message: Message) -> None:
-        question = self._questions.get(message.correlation)
-        if question is None or question.answer is not None:
+        question = self._questions.find(message.correlation)
+        if question is None:
             return
         try:
             content = self._seal.open(message.topic, message.payload, bind_exchange(message.correlation))
-            question.answer = Answer.decode(content)
+            answer = Answer.decode(content)
         except (NotSealed, InvalidMessage) as error:
             log.error("answer dropped", topic=message.topic, reason=str(error))
             return
-        question.changed.set()
+        self._questions.answer(question, answer)

@@ -38,12 +38,17 @@ class NetworkLoop:
 
     ``failed`` is called when the broker cannot be reached, and when the connection stood and ended no sooner. While
     ``is_held`` nothing is read, so that the broker keeps what there is no room for; ``wake`` when that ends.
+    ``pause``: called when all that has arrived so far was read.
     """
 
     def __init__(
-        self, client: Client, failed: Callable[[str], None], is_held: Callable[[], bool] = lambda: False
+        self,
+        client: Client,
+        failed: Callable[[str], None],
+        is_held: Callable[[], bool] = lambda: False,
+        pause: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client, self._failed, self._is_held = client, failed, is_held
+        self._client, self._failed, self._is_held, self._pause = client, failed, is_held, pause
         self._stopping = threading.Event()
         self._read_end, self._write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._deadline_s = float("inf")
@@ -78,6 +83,9 @@ class NetworkLoop:
 
     def wake(self) -> None:
         """Look at the connection at once; may be called from any thread."""
+        if threading.current_thread() is self._thread:
+            # It looks at the connection before it waits again.
+            return
         # A full pipe has signals enough; one that was closed may be another file by now.
         with self._guard, suppress(BlockingIOError):
             if not self._ended:
@@ -115,8 +123,11 @@ class NetworkLoop:
                 if self._read_end in ready:
                     os.read(self._read_end, 4096)
                 events = ready.get(connection, 0)
-                if events & selectors.EVENT_READ and not self._read(connection):
-                    return
+                if events & selectors.EVENT_READ:
+                    goes_on = self._read(connection)
+                    self._pause()
+                    if not goes_on:
+                        return
                 if client.want_write() and client.loop_write() is not MQTTErrorCode.MQTT_ERR_SUCCESS:
                     return
                 if time.monotonic() >= next_tick_s:

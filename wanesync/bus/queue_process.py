@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -56,6 +57,8 @@ class QueueProcess:
     sides: dict[Side, SideQueue] = field(init=False)
     notices: WorkNotices = field(init=False)
     _failure: FieldMapChanged | None = None
+    _counts: Counter[tuple[Side, Outcome]] = field(default_factory=Counter)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Make the sides; they connect in ``run``."""
@@ -80,12 +83,14 @@ class QueueProcess:
         try:
             while not self.stopping.wait(HEARTBEAT_S):
                 self._beat(name, started_ms)
+                self._store_counts()
         finally:
             self.stopping.set()
             self.store.wake_workers()
             for side in self.sides.values():
                 side.stop()
             notices.join()
+            self._store_counts()
             try:
                 self.store.run(lambda tx: tx.processes.remove(name))
             except DatabaseUnavailable as error:
@@ -112,12 +117,23 @@ class QueueProcess:
         self.stopping.set()
 
     def _count(self, side: Side, outcome: Outcome, number: int) -> None:
-        """Store outcomes of elements; they are for people, so none of them is worth a wait."""
+        """Count outcomes of elements; they are stored with the next heartbeat."""
         self.store.figures.add(Figure.WEBHOOKS, side, outcome, number=number)
+        with self._guard:
+            self._counts[side, outcome] += number
+
+    def _store_counts(self) -> None:
+        """Store what was counted; they are for people, and what cannot be stored now is stored later."""
+        with self._guard:
+            counts, self._counts = self._counts, Counter()
+        if not counts:
+            return
         try:
-            self.store.run(lambda tx: tx.webhook_counts.add({(side, outcome): number}))
+            self.store.run(lambda tx: tx.webhook_counts.add(counts))
         except DatabaseUnavailable as error:
             log.warning("counts not stored", reason=str(error))
+            with self._guard:
+                self._counts += counts
 
 
 def _beat(tx: Tx, name: str, started_ms: int) -> bool:

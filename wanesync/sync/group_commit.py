@@ -30,7 +30,8 @@ class GroupCommit(Generic[_T]):
 
     ``commit`` commits some items and hands their outcomes on; it must not raise. ``weigh``: the weight of one.
     ``threads``: commits at once. ``sleep`` waits some seconds; None: no commit waits for others. ``gather_s``: how long
-    an item waits for others to share its commit, while commits follow one another.
+    an item waits for others to share its commit, while commits follow one another. ``enough``: items that wait for no
+    more.
     """
 
     commit: Callable[[Sequence[_T]], None]
@@ -40,8 +41,10 @@ class GroupCommit(Generic[_T]):
     monotonic_s: Callable[[], float] = time.monotonic
     idle_s: float = IDLE_S
     gather_s: float = 0.03
+    enough: int = 2
     _ended_s: float = float("-inf")
     _queue: list[_T] = field(default_factory=list)
+    _gathers: bool = False
     _running: int = 0
     _idle: int = 0
     _vain: int = 0
@@ -55,7 +58,9 @@ class GroupCommit(Generic[_T]):
                 threading.Thread(target=self._run, name="intake", daemon=True).start()
                 self._running += 1
             self._queue += items
-            self._changed.notify()
+            # What arrives while a thread gathers is part of its commit.
+            if not self._gathers:
+                self._changed.notify()
 
     def count_waiting(self) -> int:
         """Return how many items wait for a commit."""
@@ -72,18 +77,24 @@ class GroupCommit(Generic[_T]):
     def _wait(self) -> bool:
         """Wait for an item; False if none came for a while, and this thread is to end."""
         with self._changed:
-            if self._queue:
-                return True
-            self._idle += 1
-            came = self._changed.wait_for(lambda: self._queue, self.idle_s)
-            self._idle -= 1
-            self._running -= not came
-            return bool(came)
+            if not self._has_work():
+                self._idle += 1
+                came = self._changed.wait_for(self._has_work, self.idle_s)
+                self._idle -= 1
+                if not came:
+                    self._running -= 1
+                    return False
+            self._gathers = True
+            return True
+
+    def _has_work(self) -> bool:
+        """Return whether an item waits that no thread gathers others for."""
+        return bool(self._queue) and not self._gathers
 
     def _gather(self) -> None:
         """Wait for other items where more of them are likely than this one: not where one comes after the other."""
         is_busy = self.monotonic_s() - self._ended_s < BUSY_S
-        if self.sleep is None or not is_busy or len(self._queue) > 1:
+        if self.sleep is None or not is_busy or len(self._queue) >= self.enough:
             return
         if self._skips:
             self._skips -= 1
@@ -102,4 +113,7 @@ class GroupCommit(Generic[_T]):
                     break
                 count += 1
             taken, self._queue = self._queue[:count], self._queue[count:]
+            self._gathers = False
+            if self._queue:
+                self._changed.notify()
             return taken

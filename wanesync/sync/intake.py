@@ -20,6 +20,7 @@ from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.operating.tracing import NO_TRACING, Tracing
 from wanesync.core.ports import ParsedWebhook, WebhookPort
+from wanesync.core.posts import Post
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
 from wanesync.store.queries import Dialect
@@ -40,6 +41,9 @@ choice)."""
 GATHER_S = {Dialect.SQLITE: 0.03, Dialect.POSTGRES: 0.01}
 """How long a POST waits for others to share its commit, while commits follow one another. On Postgres commits keep
 neither one another nor the workers waiting, but each costs CPU: 0.6 ms for a contact of a burst (measured)."""
+PATIENT = (0.05, 16)
+"""The same in a queue process, and how many POSTs wait for no more: several of them share what one web server would
+commit, and each commit costs as much (our choice)."""
 
 
 def _count_nothing(_side: Side, _outcome: Outcome, _number: int) -> None:
@@ -47,19 +51,11 @@ def _count_nothing(_side: Side, _outcome: Outcome, _number: int) -> None:
 
 
 @dataclass(slots=True, eq=False)
-class Post:
-    """One POST on its way into the store: how many of its events were new, or the error.
+class ParsedPost(Post):
+    """A POST whose elements are read. ``trace``: that it belongs to, "" for none."""
 
-    ``settle``: called with those POSTs of one commit that have the same one, once their outcomes are there, in a thread
-    of the intake; it must not raise.
-    """
-
-    side: Side
-    parsed: ParsedWebhook
-    settle: Callable[[Sequence[Post]], None]
-    trace: str = ""
-    new: int = 0
-    error: Exception | None = None
+    parsed: ParsedWebhook = field(kw_only=True)
+    trace: str = field(default="", kw_only=True)
 
 
 @dataclass(slots=True)
@@ -67,7 +63,7 @@ class Intake:
     """Verifies, parses and stores webhooks. Holds webhook secrets (inside ``hooks``), never an API key.
 
     ``count`` is called with numbers of elements that were dropped or cost a read. ``tracing`` begins a trace with each
-    webhook. ``sleep``: as of ``GroupCommit``.
+    webhook. ``sleep``: as of ``GroupCommit``. ``is_patient``: POSTs wait longer for others (``PATIENT``).
     """
 
     store: Store
@@ -77,13 +73,15 @@ class Intake:
     count: Callable[[Side, Outcome, int], None] = _count_nothing
     sleep: Callable[[float], None] | None = None
     tracing: Tracing = NO_TRACING
-    commits: GroupCommit[Post] = field(init=False, repr=False)
+    is_patient: bool = False
+    commits: GroupCommit[ParsedPost] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Make what commits; its threads begin with the first POST."""
         dialect = self.store.dialect
+        gather_s, enough = PATIENT if self.is_patient else (GATHER_S[dialect], 2)
         self.commits = GroupCommit(
-            self._commit, _count_events, MAX_COMMITS[dialect], self.sleep, gather_s=GATHER_S[dialect]
+            self._commit, _count_events, MAX_COMMITS[dialect], self.sleep, gather_s=gather_s, enough=enough
         )
 
     def accept(self, side: Side, body: bytes, headers: Mapping[str, str], url: str) -> int:
@@ -102,7 +100,8 @@ class Intake:
         """
         settled = threading.Event()
         with self.tracing.webhook(side) as trace:
-            post = Post(side, self.hooks[side].parse(body, received_ms), lambda _posts: settled.set(), trace)
+            parsed = self.hooks[side].parse(body, received_ms)
+            post = ParsedPost(side, lambda _posts: settled.set(), parsed=parsed, trace=trace)
             self.commits.put([post])
             settled.wait()
             if post.error is not None:
@@ -116,7 +115,7 @@ class Intake:
         headers: Mapping[str, str],
         url: str,
         settle: Callable[[Sequence[Post]], None],
-    ) -> Post | None:
+    ) -> ParsedPost | None:
         """Verify and parse one POST without a wait, to be stored by ``store_prepared``; None: it is for ``accept``.
 
         That is a POST which no secret at hand has signed, because others may have to be read, and one that is traced.
@@ -126,9 +125,20 @@ class Intake:
         hook = self.hooks[side]
         if self.tracing.is_on or not hook.is_signed(body, headers, url, now_ms):
             return None
-        return Post(side, hook.parse(body, now_ms), settle)
+        return ParsedPost(side, settle, parsed=hook.parse(body, now_ms))
 
-    def store_prepared(self, posts: Sequence[Post]) -> None:
+    def prepare_verified(
+        self, side: Side, body: bytes, received_ms: int, settle: Callable[[Sequence[Post]], None]
+    ) -> ParsedPost | None:
+        """Parse one POST whose signature was verified, to be stored by ``store_prepared``.
+
+        None: it is traced, and for ``store_verified``. Raises ``InvalidPayload``.
+        """
+        if self.tracing.is_on:
+            return None
+        return ParsedPost(side, settle, parsed=self.hooks[side].parse(body, received_ms))
+
+    def store_prepared(self, posts: Sequence[ParsedPost]) -> None:
         """Have POSTs stored; returns at once, and ``settle`` of each is called later."""
         self.commits.put(posts)
 
@@ -146,7 +156,7 @@ class Intake:
         store_set_aside(tx, side, parsed.set_aside, parsed.named)
         return len(new)
 
-    def _commit(self, posts: Sequence[Post]) -> None:
+    def _commit(self, posts: Sequence[ParsedPost]) -> None:
         """Store POSTs in one transaction; each succeeds or fails by itself."""
         try:
             commit(self.store, self.failpoint, "intake", lambda tx: self._keep_together(tx, posts))
@@ -156,7 +166,7 @@ class Intake:
                 post.error = error
                 if alone:
                     self._commit_alone(post)
-        settled: dict[Callable[[Sequence[Post]], None], list[Post]] = defaultdict(list)
+        settled: dict[Callable[[Sequence[Post]], None], list[ParsedPost]] = defaultdict(list)
         for post in posts:
             settled[post.settle].append(post)
             if post.error is None:
@@ -164,7 +174,7 @@ class Intake:
         for settle, ended in settled.items():
             settle(ended)
 
-    def _commit_alone(self, post: Post) -> None:
+    def _commit_alone(self, post: ParsedPost) -> None:
         """Store one POST of those whose common transaction failed."""
         try:
             post.error = None
@@ -172,7 +182,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - it is the outcome of this POST
             post.error = error
 
-    def _keep_together(self, tx: Tx, posts: Sequence[Post]) -> None:
+    def _keep_together(self, tx: Tx, posts: Sequence[ParsedPost]) -> None:
         """Store POSTs as if they were one: what a statement costs is paid once for all of them."""
         # Events parsed with another field map are not stored: the sender repeats them to a process with this one.
         tx.settings.check_field_map()
@@ -186,7 +196,7 @@ class Intake:
             post.new = len(own)
             store_trace(tx, post.parsed, post.trace)
 
-    def _keep_alone(self, tx: Tx, post: Post) -> None:
+    def _keep_alone(self, tx: Tx, post: ParsedPost) -> None:
         tx.settings.check_field_map()
         try:
             with tx.savepoint():
@@ -197,7 +207,7 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - one element that cannot be stored must not stop the others
             self._keep_elements(tx, post, error)
 
-    def _keep_elements(self, tx: Tx, post: Post, error: Exception) -> None:
+    def _keep_elements(self, tx: Tx, post: ParsedPost, error: Exception) -> None:
         """Store what can be stored of a POST, and set the other elements aside."""
         try:
             with tx.savepoint():
@@ -210,7 +220,7 @@ class Intake:
             post.error = error
 
 
-def _count_events(post: Post) -> int:
+def _count_events(post: ParsedPost) -> int:
     return len(post.parsed.events)
 
 

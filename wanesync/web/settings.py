@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 from wanesync.core.model import Side
+from wanesync.core.posts import Post
 from wanesync.web.door_test import Verdict
 from wanesync.web.proxies import NO_PROXIES, TrustedProxies
 
 if TYPE_CHECKING:
     from wanesync.core.operating.figures import Amount, Figure
-    from wanesync.sync.intake import Post
     from wanesync.web.certificate import ServerCertificate
 
+_Prepared = TypeVar("_Prepared", bound=Post)
 MAX_CONNECTIONS = 4_096
 """More connections than both senders together open."""
 
@@ -31,17 +32,20 @@ class IntakePort(Protocol):
 
 
 @runtime_checkable
-class QuickIntakePort(Protocol):
+class QuickIntakePort(Protocol[_Prepared]):
     """An intake that also takes POSTs without a thread for each of them."""
 
     def prepare(
         self, side: Side, body: bytes, headers: Mapping[str, str], url: str, settle: Callable[[Sequence[Post]], None]
-    ) -> Post | None:
+    ) -> _Prepared | None:
         """Verify and parse one POST without a wait; None: it is for ``accept``. Raises ``InvalidPayload``."""
         ...
 
-    def store_prepared(self, posts: Sequence[Post]) -> None:
-        """Have POSTs stored; returns at once. ``settle`` is called later, in any thread, with those of one commit."""
+    def store_prepared(self, posts: Sequence[_Prepared]) -> None:
+        """Have POSTs stored; returns at once.
+
+        ``settle`` is called later, in any thread, with those whose outcomes came together.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ every other one is handled in a thread of a pool.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +30,7 @@ from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, QuickIntakePort, WebSettings
 
 if TYPE_CHECKING:
-    from wanesync.sync.intake import Post
+    from wanesync.core.posts import Post
 
 logger = structlog.get_logger(__name__)
 
@@ -90,10 +91,10 @@ class WebhookRoutes:
 
     def __init__(self, intake: IntakePort, settings: WebSettings, counts: WebhookCounters) -> None:
         self._intake, self._settings, self._counts = intake, settings, counts
-        self._quick = intake if isinstance(intake, QuickIntakePort) else None
+        self._quick: QuickIntakePort[Post] | None = intake if isinstance(intake, QuickIntakePort) else None
         self._memory = BodyMemory(settings.max_body_bytes)
         self._limiter = CapacityLimiter(settings.threads)
-        self._turn: _Turn | None = None
+        self._turns: _Turns | None = None
 
     async def serve(self, side: Side, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one POST of a side."""
@@ -174,30 +175,22 @@ class WebhookRoutes:
             if verdict is not None:
                 raise DoorTestArrived(verdict)
         elif self._quick is not None and len(body) <= MAX_QUICK_BYTES:
-            turn = self._find_turn(self._quick)
-            post = self._quick.prepare(side, body, headers, url, turn.settle)
+            turns = self._find_turns(self._quick)
+            post = self._quick.prepare(side, body, headers, url, turns.settle)
             if post is not None:
-                await turn.wait_for(post, began_s)
+                await turns.wait_for(post, began_s)
                 return Answer(200, {"stored": post.new}, counted=True)
         work = partial(self._intake.accept, side, body, headers, url)
         stored = await to_thread.run_sync(work, limiter=self._limiter)
         return Answer(200, {"stored": stored}, stored=stored)
 
-    def _find_turn(self, intake: QuickIntakePort) -> _Turn:
-        """Return what gathers the POSTs of this turn of the event loop."""
+    def _find_turns(self, intake: QuickIntakePort[Post]) -> _Turns:
+        """Return what gathers the POSTs of this event loop."""
         loop = asyncio.get_running_loop()
         # A serverless runtime may run each request in a loop of its own.
-        if self._turn is not None and self._turn.loop is loop:
-            return self._turn
-        self._turn = turn = _Turn(loop, self._counts)
-
-        def hand_over() -> None:
-            self._turn = None
-            turn.hand_over(intake)
-
-        # It runs after all that is ready now.
-        loop.call_soon(hand_over)
-        return turn
+        if self._turns is None or self._turns.loop is not loop:
+            self._turns = _Turns(loop, intake, self._counts)
+        return self._turns
 
     def _find_url(self, scope: Scope, headers: Headers) -> str:
         """Return the address that was signed: behind a proxy only the configuration has it."""
@@ -220,39 +213,53 @@ class WebhookRoutes:
         return Answer(status, {"error": reason}, added)
 
 
-class _Turn:
-    """The POSTs that became ready in one turn of the event loop: they go to the intake together."""
+class _Turns:
+    """The POSTs of an event loop: those that became ready in one turn of it go to the intake together.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, counts: WebhookCounters) -> None:
-        self.loop, self._counts = loop, counts
+    Outcomes come together as well: each call into the loop from another thread costs a system call and a change of
+    threads.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, intake: QuickIntakePort[Post], counts: WebhookCounters) -> None:
+        self.loop, self._intake, self._counts = loop, intake, counts
         self._posts: list[Post] = []
         self._waiting: dict[Post, tuple[asyncio.Future[None], float]] = {}
+        self._settled: list[Post] = []
+        self._guard = threading.Lock()
 
     async def wait_for(self, post: Post, began_s: float) -> None:
         """Wait until a POST is stored, and raise its error if it is not. It is counted if it is."""
         stored = self.loop.create_future()
         self._waiting[post] = (stored, began_s)
         self._posts.append(post)
+        if len(self._posts) == 1:
+            # It runs after all that is ready now.
+            self.loop.call_soon(self._hand_over)
         await stored
 
-    def hand_over(self, intake: QuickIntakePort) -> None:
-        """Have the POSTs stored."""
-        if not self._posts:
-            return
+    def _hand_over(self) -> None:
+        """Have the POSTs of this turn stored."""
+        posts, self._posts = self._posts, []
         try:
-            intake.store_prepared(self._posts)
+            self._intake.store_prepared(posts)
         except Exception as error:  # noqa: BLE001 - it is the outcome of every POST of this turn
-            for post in self._posts:
+            for post in posts:
                 post.error = error
-            self._finish(self._posts)
+            self.settle(posts)
 
     def settle(self, posts: Sequence[Post]) -> None:
         """Let the requests of some POSTs go on; in any thread."""
-        # The loop is closed when the server has stopped without waiting for them.
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._finish, posts)
+        with self._guard:
+            is_called = bool(self._settled)
+            self._settled += posts
+        if not is_called:
+            # The loop is closed when the server has stopped without waiting for them.
+            with suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self._finish)
 
-    def _finish(self, posts: Sequence[Post]) -> None:
+    def _finish(self) -> None:
+        with self._guard:
+            posts, self._settled = self._settled, []
         now_s = time.monotonic()
         times_ms: dict[Side, list[float]] = {}
         for post in posts:

@@ -63,14 +63,16 @@ level = "warning"
 """
 TIMED_HANDLER = """\
 import atexit, json, runpy, sys, time
-from wanesync.bus.door import BusDoor
-took, ask = [], BusDoor._ask
-def timed(self, incoming, timeout_s):
-    began = time.perf_counter()
-    answer = ask(self, incoming, timeout_s)
-    took.append((time.perf_counter() - began) * 1000)
-    return answer
-BusDoor._ask = timed
+from wanesync.bus.questions import Questions
+began, took, add, settle = {}, [], Questions.add, Questions._settle
+def begin(self, question):
+    began[question.number] = time.perf_counter()
+    add(self, question)
+def end(self, questions):
+    now_s = time.perf_counter()
+    took.extend((now_s - began.pop(question.number)) * 1000 for question in questions)
+    settle(self, questions)
+Questions.add, Questions._settle = begin, end
 atexit.register(lambda: open("answers.json", "w").write(json.dumps(took)))
 sys.argv[0] = "wanesync"
 runpy.run_module("wanesync", run_name="__main__")
