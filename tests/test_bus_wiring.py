@@ -17,6 +17,7 @@ from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
 from wanesync.core.purchases import Sink
 from wanesync.core.roles import Role
+from wanesync.sync.intake import PATIENT
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import WebSettings
 
@@ -90,6 +91,7 @@ def test_a_queue_process_keeps_its_name_and_its_session(tmp_path: Path) -> None:
         assert process.options.client_id.startswith(name)
         assert process.options.session_s == 3600
         assert process.sink is Sink.NOTE
+        assert (process.intake.commits.gather_s, process.intake.commits.enough) == PATIENT
 
 
 def test_a_queue_process_verifies_nothing(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ MAX_JOBS = 100
 """Jobs of one lane that one round names; one that is not named is claimed all the same."""
 ROUND_MS = 200
 """Shortest time between two rounds (our choice): a burst of commits is one round."""
-BUSY_ROUND_MS, BUSY_JOBS = 500, 50
+BUSY_ROUND_MS, BUSY_JOBS = 1_000, 50
 """The same after a round that named so many jobs of a lane: its workers have work and need no waking (our choice)."""
 IDLE_MS = 1_000
 """Longest time between two rounds: a notification of the database may be lost."""
