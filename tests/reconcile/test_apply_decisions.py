@@ -139,6 +139,23 @@ def test_what_is_not_put_back_any_more_because_its_pair_is_released_is_kept(runt
     assert ("overwritten", "Ulm") in kept
 
 
+@pytest.mark.parametrize("verdict", ["hubspot", "stripe"])
+def test_a_buried_value_that_a_decision_replaces_before_it_is_put_back_is_kept(
+    runtime: Runtime, store: Store, verdict: str
+) -> None:
+    """Whoever decided saw the two sides, and no conflict of it."""
+    base = ("Lyon", "Leeds")
+    link = a_link("k1", "1", "cus_1")
+    back = PutBack(HUBSPOT, "Nantes", base, contested=True)
+    store.run(lambda tx: tx.links.put(replace(link, base={"city": base}, put_back={"city": back})))
+    assert decide(runtime, f"1,cus_1,city,{verdict}").left == {}
+    with store.reading() as tx:
+        (after,) = tx.links.of_ids(["1"], [])
+        kept = {(row.conflict.kind, row.conflict.value) for row in tx.conflicts.list() if row.conflict.field == "city"}
+    assert "Nantes" not in {note.value for note in after.put_back.values()}
+    assert ("overwritten", "Nantes") in kept
+
+
 def test_a_skipped_key_is_not_queued(runtime: Runtime, store: Store) -> None:
     applied = decide(runtime, "1,cus_1,,skip")
     assert (applied.jobs, applied.avoid, queued(store)) == (0, {"contact:1"}, set())

@@ -44,3 +44,7 @@ def test_a_clear_that_had_not_reached_the_other_side_is_filled_where_a_person_li
 
 def test_the_owner_s_edit_of_the_same_instant_gives_way_at_rest_too() -> None:
     assert play_seed(275053797).violations == []
+
+
+def test_a_buried_edit_that_is_to_be_put_back_is_kept_where_a_person_settles_the_field_first() -> None:
+    assert play_seed(275008660).violations == []

@@ -346,6 +346,7 @@ class DecisionApplier:
             for name, side, value in settled.losers:
                 self._keep_losing_value(tx, link, name, (side, value))
             self._close_conflicts(current, decisions)
+            self._keep_what_was_replaced(tx, link, settled.link, context)
             current.cleared += settled.cleared
             self._queue(current, current.key)
 
@@ -414,8 +415,17 @@ class DecisionApplier:
             tx.links.put(replace(link, primary=False, state=LinkState.RELEASED, put_back={}))
         current.requests += sorted({(ref[0], key) for ref, key in key_of(tx, related).items()})
 
+    def _keep_what_was_replaced(self, tx: Tx, before: Link, after: Link, context: PlanContext) -> None:
+        """Keep the buried values that a decision leaves where they are: whoever made it has not seen them."""
+        put_back = {
+            name: back
+            for name, back in before.put_back.items()
+            if name not in after.put_back or after.put_back[name].value != back.value
+        }
+        self._keep_what_is_not_put_back(tx, replace(before, put_back=put_back), context)
+
     def _keep_what_is_not_put_back(self, tx: Tx, link: Link, context: PlanContext) -> None:
-        """Keep values that a write of ours buried and that have no link any more (docs/correctness.md#put-back)."""
+        """Keep values that a write of ours buried and that nothing puts back now (docs/correctness.md#put-back)."""
         for conflict in find_buried(context, link, self.runtime.rules.fields):
             tx.conflicts.put(conflict, link.id)
             plan_effects.note_conflict(tx, conflict, link.id)
