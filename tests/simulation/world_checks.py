@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.edits import LOSES, MERGE, NO_ANSWERS, OURS, USER, VENDOR, History
 from tests.simulation.facts import Cell, Write
+from tests.support.store_reads import every_conflict
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import Link, LinkState, Side
 from wanesync.core.normalize import NAME_PARTS
@@ -214,18 +215,30 @@ def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) 
     owner = world.fields.by_name[twin.name].owner
     spec = world.fields.by_name[twin.name]
     held = [world.facts.value((side, link.id_on(side)), twin.name) for side in Side]
-    if any(at_ms >= twin.at_ms for name, at_ms in history.drops if name == twin.name):
+    is_dropped = any(at_ms >= twin.at_ms for name, at_ms in history.drops if name == twin.name)
+    if is_dropped or any(write.seq in twin.seqs and history.met_anew(write) for write in writes):
         return  # the pair meets the field again as on first contact: both values stand, and are listed
     if world.hazards.may_shorten(twin.name):
         return  # HubSpot never held either value whole
-    if any(write.seq in twin.seqs and history.met_anew(write) for write in writes):
-        return  # linked anew before they had met: both values stand, and are listed
+    if all(spec.key(value) == spec.key(twin.values[owner.other]) for value in held) and _was_buried(
+        world, cells[owner], twin.values[owner]
+    ):
+        return  # the answer of our write was lost: what it buried is kept instead of put back
     overruled = any((cell, twin.values[owner]) in world.clerk.overruled for cell in cells.values())
     if any(spec.key(value) != spec.key(twin.values[owner]) for value in held) and not overruled:
         world.report("the owner did not win an edit in the same instant")
         world.say("twin", twin.name, owner, twin.values, held)
     if not history.is_kept(cells[owner.other], twin.values[owner.other]):
         world.report("the other value of an edit in the same instant is not kept")
+
+
+def _was_buried(world: World, cell: Cell, value: str) -> bool:
+    """Whether a write of ours without an answer may have buried a value that is kept (docs/correctness.md#put-back)."""
+    if not world.features & NO_ANSWERS:
+        return False
+    with world.store.reading() as tx:
+        kept = [c for c in every_conflict(tx) if (c.side, c.record_id, c.field) == cell and c.value == value]
+    return any(conflict.kind in KINDS_OF_LOSS for conflict in kept)
 
 
 def _check_couple(world: World, history: History, couple: Couple, active: list[Link]) -> None:
