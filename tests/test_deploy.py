@@ -19,7 +19,9 @@ from typer.main import get_command
 
 from tests.cli.test_examples import parse
 from tests.robustness.containerfile import is_let_through, read_steps
+from tests.robustness.split_deployment.deployment import NICE_WORKERS
 from tests.support.serverless_door import CONFIG
+from wanesync.bench.resource_usage import NICE
 from wanesync.cli.main import app
 from wanesync.config.model import load
 
@@ -65,7 +67,7 @@ def test_every_command_of_the_page_exists() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_every_unit_is_as_closed_as_the_others(unit: Path) -> None:
     own = {"Type", "ExecStart", "EnvironmentFile", "Restart", "RestartSec", "TimeoutStopSec"}
-    own |= {"User", "StateDirectory", "WorkingDirectory"}
+    own |= {"User", "StateDirectory", "WorkingDirectory", "CPUWeight"}
     first, this = read_service(UNITS[0]), read_service(unit)
     assert {name: value for name, value in this.items() if name not in own} == {
         name: value for name, value in first.items() if name not in own
@@ -81,6 +83,15 @@ def test_every_part_is_its_own_user() -> None:
     assert {users.pop(name) for name in together} == {"wanesync"}
     assert len(set(users.values())) == len(users)
     assert all(user.startswith("wanesync-") for user in users.values())
+
+
+def test_workers_go_before_the_other_parts_as_in_the_measured_burst() -> None:
+    weights = {unit.stem: read_service(unit).get("CPUWeight", ["100"]) for unit in UNITS}
+    assert weights == {name: ["150"] if name == "wanesync-worker@" else ["100"] for name in weights}
+    shares = {name: service.get("cpu_shares", 1_024) for name, service in COMPOSE["services"].items()}
+    assert shares == {name: 1_536 if name.endswith("-worker") else 1_024 for name in shares}
+    # Each step of nice is a quarter of the processor time (sched(7)).
+    assert pytest.approx(1.25 ** (NICE - NICE_WORKERS), rel=0.05) == 150 / 100
 
 
 def test_the_units_expose_little() -> None:

@@ -19,12 +19,11 @@ import time
 from collections.abc import Sequence
 
 from tests.robustness.split_deployment import burst
-from tests.robustness.split_deployment.deployment import Deployment, Rates, deployed
+from tests.robustness.split_deployment.deployment import NICE_WORKERS, Deployment, Rates, deployed
 from tests.robustness.split_deployment.flows import run_flows, run_kills
 from tests.robustness.split_deployment.users import runs_as_root
 from wanesync.bench.burst.load import Load
 from wanesync.bench.environment import Limits
-from wanesync.bench.resource_usage import NICE
 from wanesync.sandbox.server import Options, Sandbox
 
 
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--contacts", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--stripe-limit", type=int, default=100, help="requests a second that Stripe admits")
-    parser.add_argument("--nice-workers", type=int, default=NICE, help="nice value of the workers in the burst")
+    parser.add_argument("--nice-workers", type=int, default=NICE_WORKERS, help="nice value of the workers in the burst")
     given = parser.parse_args(arguments)
     _say(f"{time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime())}, {_load()}")
     if not runs_as_root():

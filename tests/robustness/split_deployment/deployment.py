@@ -33,6 +33,8 @@ from wanesync.store.roles.matrix import Role as Login
 HOOK_SECRETS = {Side.HUBSPOT: HUBSPOT_SECRET, Side.STRIPE: STRIPE_SECRET}
 API_KEYS = {Side.HUBSPOT: HUBSPOT_KEY, Side.STRIPE: STRIPE_KEY}
 CREATE = {"WANESYNC_CREATE__CONTACTS": "all", "WANESYNC_CREATE__CUSTOMERS": "all"}
+NICE_WORKERS = NICE - 2
+"""Workers go before the other parts as much as with the ``CPUWeight`` and ``cpu_shares`` that deploy/ gives them."""
 BROKER, DATABASE = "mosquitto", "postgres"
 RUN_S = 300
 CONFIG = """\
@@ -168,7 +170,7 @@ class Deployment:
     rates: Rates
     is_timed: bool = False
     nice: int = NICE
-    nice_workers: int = NICE
+    nice_workers: int = NICE_WORKERS
     parts: dict[str, Part] = field(default_factory=dict)
     ended: list[str] = field(default_factory=list)
     """Parts that ended by themselves, and were started again as systemd does."""
@@ -407,7 +409,7 @@ class _Start:
 
 @contextmanager
 def deployed(
-    python: str, sandbox: Sandbox, rates: Rates, *, is_timed: bool = False, nice_workers: int = NICE
+    python: str, sandbox: Sandbox, rates: Rates, *, is_timed: bool = False, nice_workers: int = NICE_WORKERS
 ) -> Iterator[Deployment]:
     """A deployment that runs while the block lasts. ``sandbox`` is started already."""
     root = Path(tempfile.mkdtemp(prefix="wanesync-split-"))
