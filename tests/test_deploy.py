@@ -87,11 +87,11 @@ def test_every_part_is_its_own_user() -> None:
 
 def test_workers_go_before_the_other_parts_as_in_the_measured_burst() -> None:
     weights = {unit.stem: read_service(unit).get("CPUWeight", ["100"]) for unit in UNITS}
-    assert weights == {name: ["150"] if name == "wanesync-worker@" else ["100"] for name in weights}
+    assert weights == {name: ["200"] if name == "wanesync-worker@" else ["100"] for name in weights}
     shares = {name: service.get("cpu_shares", 1_024) for name, service in COMPOSE["services"].items()}
-    assert shares == {name: 1_536 if name.endswith("-worker") else 1_024 for name in shares}
+    assert shares == {name: 2_048 if name.endswith("-worker") else 1_024 for name in shares}
     # Each step of nice is a quarter of the processor time (sched(7)).
-    assert pytest.approx(1.25 ** (NICE - NICE_WORKERS), rel=0.05) == 150 / 100
+    assert pytest.approx(1.25 ** (NICE - NICE_WORKERS), rel=0.05) == 200 / 100
 
 
 def test_the_units_expose_little() -> None:

@@ -33,7 +33,7 @@ from wanesync.store.roles.matrix import Role as Login
 HOOK_SECRETS = {Side.HUBSPOT: HUBSPOT_SECRET, Side.STRIPE: STRIPE_SECRET}
 API_KEYS = {Side.HUBSPOT: HUBSPOT_KEY, Side.STRIPE: STRIPE_KEY}
 CREATE = {"WANESYNC_CREATE__CONTACTS": "all", "WANESYNC_CREATE__CUSTOMERS": "all"}
-NICE_WORKERS = NICE - 2
+NICE_WORKERS = NICE - 3
 """Workers go before the other parts as much as with the ``CPUWeight`` and ``cpu_shares`` that deploy/ gives them."""
 BROKER, DATABASE = "mosquitto", "postgres"
 RUN_S = 300
