@@ -11,7 +11,7 @@ from tests.support.store_fixtures import Clock
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.model import Event, Side
 from wanesync.core.ports import EventPage
-from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp
+from wanesync.reconcile.catch_up import OVERLAP_MS, STRIPE_HISTORY_MS, CatchUp, pull_back_cursors
 from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.database import Store
 from wanesync.store.tables.operating.webhook_counts import Outcome
@@ -43,21 +43,22 @@ def test_cursors_are_set_before_the_first_listing_and_then_stay(store: Store, ca
     assert cursor_ms(store, HUBSPOT) > 5
 
 
-@pytest.mark.parametrize(
-    ("setting", "is_set_anew"), [("", True), (LISTED, False), (f"{CURSORS[STRIPE]}_before", False)]
-)
-def test_a_cursor_that_a_wrong_clock_set_before_the_first_listing_is_set_anew(
-    store: Store, catch_up: CatchUp, clock: Clock, *, setting: str, is_set_anew: bool
+@pytest.mark.parametrize("setting", ["", LISTED, f"{CURSORS[STRIPE]}_before"])
+def test_a_cursor_that_a_wrong_clock_set_is_replaced_before_that_time_comes(
+    store: Store, catch_up: CatchUp, clock: Clock, setting: str
 ) -> None:
-    """Else the catch-up would begin at the listing that was complete in the end, however long that took."""
+    """Before anything was listed and caught up by now, else by what counts instead."""
     clock.advance(86_400_000)
     catch_up.mark_start()
-    wrong_ms = cursor_ms(store, STRIPE)
     clock.advance(-86_400_000)
+    known_ms = store.now_ms() - 60_000
     if setting:
-        store.run(lambda tx: tx.settings.put(setting, str(tx.now_ms)))
+        store.run(lambda tx: tx.settings.put(setting, str(known_ms)))
     catch_up.mark_start()
-    assert cursor_ms(store, STRIPE) == (store.now_ms() if is_set_anew else wrong_ms)
+    assert cursor_ms(store, STRIPE) == (known_ms if setting else store.now_ms())
+    clock.advance(60_000)
+    store.run(pull_back_cursors)
+    assert cursor_ms(store, STRIPE) == (known_ms if setting else store.now_ms() - 60_000), "it stays then"
 
 
 def test_events_since_the_cursor_are_stored_once(store: Store, sides: Sides, catch_up: CatchUp) -> None:

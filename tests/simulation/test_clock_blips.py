@@ -36,3 +36,7 @@ def test_a_write_that_was_sent_by_a_wrong_clock_is_mistimed_though_it_took_effec
 
 def test_a_payment_after_a_first_listing_that_a_wrong_clock_dated_counts_though_its_webhook_is_lost() -> None:
     assert play_seed(275056756).violations == []
+
+
+def test_a_catch_up_cursor_that_a_wrong_clock_set_is_replaced_before_its_time_comes() -> None:
+    assert play_seed(279300125, also=frozenset({"settle", "relink", "same"})).violations == []

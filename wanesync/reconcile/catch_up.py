@@ -90,10 +90,7 @@ class CatchUp:
     pacers: dict[Side, Pacer]
 
     def mark_start(self) -> None:
-        """Set the cursors before the first listing; cursors that are set stay.
-
-        But not one that a wrong clock set before anything was listed (docs/correctness.md#clocks).
-        """
+        """Set the cursors before the first listing; cursors that are set stay, but those that a wrong clock set."""
         self.runtime.store.run(_begin_cursors)
 
     def run(self, side: Side) -> CatchUpResult:
@@ -230,11 +227,21 @@ def _read_cursor_ms(tx: Tx, side: Side) -> int:
 
 
 def _begin_cursors(tx: Tx) -> None:
-    latest_ms, listed = tx.now_ms + CLOCK_TOLERANCE_MS, tx.settings.get(LISTED)
+    for name in CURSORS.values():
+        tx.settings.add(name, str(tx.now_ms))
+    pull_back_cursors(tx)
+
+
+def pull_back_cursors(tx: Tx) -> None:
+    """Replace cursors that a wrong clock set, before the time that they name has come (docs/correctness.md#clocks).
+
+    As long as nothing was listed and caught up, the replacement is now: nothing from before a first listing counts.
+    """
     for side, name in CURSORS.items():
-        since_ms = int(tx.settings.add(name, str(tx.now_ms)))
-        if since_ms > latest_ms and listed is None and tx.settings.get(_previous_cursor(side)) is None:
-            tx.settings.put(name, str(tx.now_ms))
+        held, listed = tx.settings.get(name), tx.settings.get(LISTED)
+        if held and int(held) > tx.now_ms + CLOCK_TOLERANCE_MS:
+            is_first = listed is None and tx.settings.get(_previous_cursor(side)) is None
+            tx.settings.put(name, str(tx.now_ms if is_first else _read_cursor_ms(tx, side)))
 
 
 def _put_cursor(tx: Tx, side: Side, before_ms: int, now_ms: int) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from wanesync.core.errors import DatabaseUnavailable, WanesyncError
 from wanesync.core.model import Side
+from wanesync.reconcile.catch_up import pull_back_cursors
 from wanesync.store.clock import Clock
 from wanesync.store.database import Tx
 from wanesync.store.tables.processes import LEASE_MS
@@ -161,4 +162,5 @@ class Lease:
 def _repair_times(tx: Tx) -> int:
     """Pull back what a wrong clock stored in the future; return how many jobs are due because of it."""
     pull_back_stamps(tx)
+    pull_back_cursors(tx)
     return tx.future_times.repair()
