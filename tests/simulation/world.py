@@ -205,6 +205,17 @@ class World:
         """The hash of the trace: the same seed, the same hash."""
         return self._digest.hexdigest()
 
+    def find_untold(self) -> set[str]:
+        """Contacts whose end looks like an absence where its webhook never came (known limits)."""
+        facts, untold = self.facts, set(self.hazards.erased)
+        for contact_id in facts.survivor if self.features & {"lost", "shared"} else ():
+            end = contact_id
+            while end in facts.survivor:
+                end = facts.survivor[end]
+            if (Side.HUBSPOT, end) in facts.gone:
+                untold.add(contact_id)
+        return untold
+
     def report(self, what: str) -> None:
         """A rule was broken."""
         self.say("VIOLATION", what)
