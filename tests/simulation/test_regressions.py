@@ -409,3 +409,7 @@ def test_an_edit_that_met_a_value_the_other_side_had_just_set_back_stands() -> N
 
 def test_a_business_name_of_which_the_property_kept_a_part_counts_as_the_company_that_a_user_replaced() -> None:
     assert play_seed(275005102).violations == []
+
+
+def test_a_read_of_a_merged_contact_that_could_not_be_used_is_made_again_once_the_survivor_can() -> None:
+    assert play_seed(275012622).violations == []

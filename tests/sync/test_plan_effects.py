@@ -87,6 +87,18 @@ def test_a_change_on_either_side_revives_it(
         assert [row["priority"] for row in tx.jobs.depth()] == [Priority.BULK]
 
 
+def test_a_change_of_a_survivor_revives_the_read_of_a_contact_that_was_merged_into_it(
+    runtime: Runtime, store: Store
+) -> None:
+    see(runtime, contact("9", email="ann.nine@example.com"))
+    with store.transaction() as tx, RecordWriter(runtime, tx) as records:
+        records.merge_away("9", "1")
+    rest(store)
+    bury(store, JobRequest(H, READ, "9"), DeadClass.VALIDATION)
+    see(runtime, replace(ANN, modified_ms=20))
+    assert waiting(store, H, READ, "9")
+
+
 def test_another_persons_letter_stays(runtime: Runtime, store: Store) -> None:
     letter = bury(store, JobRequest(S, WRITE, contact_key("2")))
     see(runtime, replace(ANN, modified_ms=20))

@@ -128,7 +128,9 @@ def move_purchases(tx: Tx, contact_id: str, survivor_id: str) -> None:
 
 
 def find_dead_letters(tx: Tx, refs: Collection[tuple[Side, str]], hmacs: Collection[str]) -> list[JobRequest]:
-    """Jobs that replace dead letters of some changed records, of the records linked with them, and of their purchases.
+    """Jobs that replace dead letters of some changed records, of those linked with them, and of their purchases.
+
+    Those of contacts that were merged into one of them count as its own.
 
     ``hmacs``: addresses that came or went, for which the job of a guest may be dead. Each has its letter's priority.
     """
@@ -137,7 +139,9 @@ def find_dead_letters(tx: Tx, refs: Collection[tuple[Side, str]], hmacs: Collect
     near = set(refs)
     for link in tx.links.of_records(sorted(refs)):
         near |= {(Side.HUBSPOT, link.hubspot_id), (Side.STRIPE, link.stripe_id)}
-    contacts = sorted(i for side, i in near if side is Side.HUBSPOT)
+    ids = {i for side, i in near if side is Side.HUBSPOT}
+    # A read of a contact that was merged into one of them was a read of that one.
+    contacts = sorted(ids | tx.records.merged_from(ids))
     customers = sorted(i for side, i in near if side is Side.STRIPE)
     keys = [*map(contact_key, contacts), *map(customer_key, customers), *map(guest_key, sorted(hmacs))]
     found = [

@@ -20,7 +20,7 @@ from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish_all, reschedule_all, still_held
 from wanesync.sync.loader import hold_stale, key_of, load_contexts
 from wanesync.sync.lost_updates import judge_records
-from wanesync.sync.plan_effects import queue_reads
+from wanesync.sync.plan_effects import find_dead_letters, queue_reads
 from wanesync.sync.record_versions import RecordWriter, store_contacts
 from wanesync.sync.runtime import Runtime
 
@@ -83,10 +83,13 @@ class Reader:
             revived = {i for i, revision in still_deleted.items() if deleted[i] == revision}
             found = [job for job in mine if answer.get(job.key) is not None]
             self._store_contacts(tx, found, answer, revived)
+            unread = {job.key: error for job in found if isinstance(error := answer[job.key], CallError)}
             for job in found:
-                unread = answer[job.key]
-                if isinstance(unread, CallError):
-                    fail(self.runtime, tx, [job], unread, operation)
+                if job.key in unread:
+                    fail(self.runtime, tx, [job], unread[job.key], operation)
+            # Of one that was merged, this answer is no news any more: another of the batch has shown the survivor.
+            merged = tx.records.merged_into(sorted(unread)) if unread else {}
+            tx.jobs.put_many(find_dead_letters(tx, [(Side.HUBSPOT, i) for i in merged], ()))
             return self._store_absent(tx, [job for job in mine if answer.get(job.key) is None])
 
         return Call(Side.HUBSPOT, operation, jobs, lambda: self.runtime.hubspot.read_contacts(ids), then)
