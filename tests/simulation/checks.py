@@ -152,6 +152,11 @@ def _read_values(world: World) -> tuple[dict[Cell, set[str]], dict[Cell, set[str
                 stored.add(event.key)
                 for name, value in event.values.items():
                     told[side, record_id, name].add(value)
+        for link in all_links(tx):
+            for name, back in link.put_back.items():
+                # It waits on the link while the property is archived: the field is unknown until then.
+                if name in world.fields.by_name and world.hazards.has_vanished(world.fields.by_name[name]):
+                    kept[back.side, link.id_on(back.side), name].add(back.value)
     if set(world.accepted) - stored:
         world.report("an accepted event was not stored")
     return kept, told

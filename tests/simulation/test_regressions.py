@@ -413,3 +413,8 @@ def test_a_business_name_of_which_the_property_kept_a_part_counts_as_the_company
 
 def test_a_read_of_a_merged_contact_that_could_not_be_used_is_made_again_once_the_survivor_can() -> None:
     assert play_seed(275012622).violations == []
+
+
+@pytest.mark.parametrize("seed", [275063801, 275064602])
+def test_what_waits_for_an_archived_property_or_was_cleared_by_a_person_is_not_lost(seed: int) -> None:
+    assert play_seed(seed).violations == []

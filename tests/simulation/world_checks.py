@@ -144,6 +144,7 @@ def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
         shortened = world.hazards.may_shorten("company") and bool(held) and spec.key(name).startswith(held)
         writes = [write for write in world.facts.writes if write.cell == cell]
         taken_back = bool(writes) and writes[-1].who == OURS and not writes[-1].new
+        taken_back = taken_back and cell not in world.clerk.cleared  # by a person's choice
         # A user may have set another company since; that we took the name back excuses nothing.
         # What the property kept of it, where that was less, is replaced as the whole would be.
         short = "shorten" in world.features
