@@ -201,6 +201,15 @@ def test_the_owner_s_edit_in_hubspot_that_our_write_buried_is_put_back() -> None
     assert (found.buried, found.conflicts) == ({"city": ("Ulm", True)}, [])
 
 
+def test_a_clock_that_is_an_hour_behind_puts_the_owner_s_edit_back_all_the_same() -> None:
+    """Our times are of that clock, the event's is HubSpot's."""
+    behind_ms = NOW_MS - 3_600_000
+    specs = tuple(replace(spec, owner=HUBSPOT) for spec in FIELDS.specs)
+    write = own(HUBSPOT, sent_ms=behind_ms - 1_000)
+    found = judge_events(stored(contact(city="Köln")), [edit("Ulm")], [write], FieldMap(specs), behind_ms)
+    assert (found.buried, found.conflicts) == ({"city": ("Ulm", True)}, [])
+
+
 @pytest.mark.parametrize(
     ("write", "city", "owner"),
     [

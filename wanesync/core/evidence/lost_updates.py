@@ -79,7 +79,7 @@ def judge_events(
                     if value:
                         judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
                     continue
-                write = _burying_write(stored, event, name, history, fields)
+                write = _burying_write(stored, event, name, history, fields, since_ms=since_ms)
                 whole = _whole_value(event, name, write, history, fields) if write else None
                 if write is None or whole is None:
                     judgement.conflicts.append(Conflict(stored.side, stored.id, name, value, "overwritten"))
@@ -91,14 +91,13 @@ def judge_events(
     return judgement
 
 
-def _burying_write(
-    stored: StoredRecord, event: Event, name: str, history: _History, fields: FieldMap
+def _burying_write(  # noqa: PLR0913 - what a value is judged by
+    stored: StoredRecord, event: Event, name: str, history: _History, fields: FieldMap, *, since_ms: int
 ) -> PendingWrite | None:
     """Return the write of ours that buried a HubSpot user's value which is to stand again: the owner's newest one.
 
     HubSpot's own clock shows that it was set between the copy that was planned from and the answer.
     """
-    since_ms = event.occurred_ms - MAX_OWN_WRITE_AGE_MS
     write = next(history.updates_that_may_bury(event, name, since_ms), None)
     spec = fields.by_name.get(name.partition("/")[0])
     if event.side is Side.STRIPE or write is None or spec is None or not event.source.startswith("user"):
