@@ -49,12 +49,9 @@ class Wanesync:
             timer.go()
             done = pool.submit(_finish_each, store, batches)
             end_s = time.monotonic() + seconds
-            jobs = None
-            while jobs != [] and time.monotonic() < end_s:
-                jobs = store.run(lambda tx: _claim(tx, owner))
+            while time.monotonic() < end_s and (jobs := store.run(lambda tx: _claim(tx, owner))):
                 batches.put(jobs)
-            if jobs:
-                batches.put([])
+            batches.put([])
             timer.stop(done.result())
         over.set()
         heartbeats.join()
