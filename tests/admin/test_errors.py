@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from structlog.testing import capture_logs
 
 from tests.support.admin import AdminSite
+from tests.support.captured_logs import captured_logs
 from wanesync.core.errors import ConfigError, DatabaseUnavailable, GuardError, NotFound, WanesyncError
 
 
@@ -54,6 +54,6 @@ def test_the_log_of_a_failure_has_the_path_of_the_route_and_not_what_was_typed(
     def fail(name: str) -> None:
         raise RuntimeError(name)
 
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         admin.sign_in("viewer").get("/healthz/anna@example.com")
     assert [(line["path"], line["kind"]) for line in lines] == [("/healthz/{name}", "RuntimeError")]

@@ -6,9 +6,9 @@ import threading
 from contextlib import suppress
 
 import pytest
-from structlog.testing import capture_logs
 
 from tests.support.bus_parts import WAIT_S, listening, part_seal
+from tests.support.captured_logs import captured_logs
 from tests.support.mosquitto import Mosquitto
 from wanesync.bus import topics
 from wanesync.bus.client import BusOptions, BusUnavailable, Message
@@ -150,7 +150,7 @@ def test_limits_that_cannot_be_read_are_read_by_the_next_round(bus_store: Store)
         raise DatabaseUnavailable("away")
 
     listener.refresh = refuse
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         listener._refresh()
     assert [line["event"] for line in lines] == ["limits not read"]
     assert not listener._is_refresh_due.is_set(), "the next message begins another round"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from structlog.testing import capture_logs
 
+from tests.support.captured_logs import captured_logs
 from tests.support.web_door import HUBSPOT, PUBLIC_URL, Memory, change, serve, sign_hubspot
 from wanesync.web.proxies import TrustedProxies, parse_network
 from wanesync.web.settings import WebSettings
@@ -55,7 +55,7 @@ def test_headers_change_neither_the_signature_nor_the_counts_and_from_others_not
     settings = WebSettings(
         public_url=PUBLIC_URL, shows_metrics=True, trusted_proxies=PROXIES if trusted else TrustedProxies()
     )
-    with capture_logs() as logged, serve(settings, Memory()) as door:
+    with captured_logs() as logged, serve(settings, Memory()) as door:
         plain, spoofed = door.post_hubspot([change()]), door.post_hubspot([change(2)], **SPOOFED)
         assert (plain.status, spoofed.status) == (200, 200), "what is signed is the configured address"
         body = b"[]"

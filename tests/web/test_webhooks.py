@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from structlog.testing import capture_logs
 
+from tests.support.captured_logs import captured_logs
 from tests.support.web_door import (
     HUBSPOT,
     LIMIT,
@@ -217,7 +217,7 @@ def test_our_own_trouble_is_a_503_and_tells_nothing(
     door: Door, trouble: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     door.intake.trouble = trouble
-    with capture_logs() as lines:
+    with captured_logs() as lines:
         answer = door.post_hubspot([change()])
     # Only our own errors are free of what came from outside.
     reason = str(trouble) if isinstance(trouble, WanesyncError) else ""

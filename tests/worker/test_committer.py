@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 
 import pytest
-from structlog.testing import capture_logs
 
+from tests.support.captured_logs import captured_logs
 from tests.support.core_builders import FIELDS, RULES
 from tests.support.virtual_clock import VirtualClock
 from wanesync.adapters.field_translation import FieldTranslator
@@ -85,7 +85,7 @@ def test_an_answer_that_cannot_be_committed_does_not_affect_the_others(runtime: 
     committed: list[object] = []
     bad = claimed_call(runtime, "contact:1", committed, ValueError("ana@example.com"))
     good = claimed_call(runtime, "contact:2", committed)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         runtime.store.run(lambda tx: commit_answers(runtime, tx, [(bad, "a"), (good, "b")]))
     assert committed == ["b"]
     assert "ana@example.com" not in str(logs)

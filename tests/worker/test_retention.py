@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-import structlog
 
+from tests.support.captured_logs import captured_logs
 from wanesync.store import Store, open_store
 from wanesync.store.tables.retention import RetentionPolicy, RetentionRule
 from wanesync.worker.retention import MAX_PAUSE_MS, PAUSE_FACTOR, RetentionTask
@@ -60,7 +60,7 @@ def test_an_unexpected_error_is_logged_by_its_type_and_retention_goes_on(
         raise RuntimeError("eve@example.com")
 
     monkeypatch.setattr(RetentionTask, "run_if_due", fail)
-    with structlog.testing.capture_logs() as logs:
+    with captured_logs() as logs:
         RetentionTask(store, RetentionPolicy(), stopping=StopAfterThree()).run()
     assert len(turns) == 3
     assert [(entry["event"], entry["error"]) for entry in logs] == [

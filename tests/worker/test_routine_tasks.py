@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from structlog.testing import capture_logs
 
+from tests.support.captured_logs import captured_logs
 from tests.support.core_builders import FIELDS, RULES
 from wanesync.adapters.field_translation import FieldTranslator
 from wanesync.core.errors import CallError, Failure, GuardError, SidePaused
@@ -82,7 +82,7 @@ def test_no_error_ends_the_rounds_or_keeps_the_other_side_from_its_task(
     runtime: Runtime, error: Exception, event: str
 ) -> None:
     catch_up = RecordedCatchUp(error)
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         tasks(runtime, catch_up, rounds=2).run()
     assert catch_up.sides == [*SIDES] * 2
     assert [entry["event"] for entry in logs] == [event] * 4
@@ -98,7 +98,7 @@ def test_of_several_processes_one_catches_up(runtime: Runtime) -> None:
 
 def test_a_first_listing_that_a_guard_stops_is_not_tried_again(runtime: Runtime) -> None:
     catch_up = RecordedCatchUp()
-    with capture_logs() as logs:
+    with captured_logs() as logs:
         tasks(runtime, catch_up, rounds=2, list_first=True).run()
     assert logs[0]["event"] == "first listing stopped by a guard"
     assert catch_up.sides == [*SIDES], "catch-up goes on without it"
