@@ -125,6 +125,7 @@ class Hazards:
     rules: dict[str, str] = field(default_factory=dict)
     right_at_ms: int = 0
     wrong_clock: list[tuple[int, int]] = field(default_factory=list)
+    was_behind: bool = False
     mistimed: set[tuple[Cell, str]] = field(default_factory=set)
     _jumped_ms: int = 0
     dropped: str = ""
@@ -557,6 +558,7 @@ class Hazards:
     def _jump(self) -> None:
         self.left -= 1
         self.world.clock.jump_ms = self.rng.choice(JUMPS_MS)
+        self.was_behind |= self.world.clock.jump_ms < 0
         self._jumped_ms = self.world.now
         self.right_at_ms = self.world.now + self.rng.choice(WRONG_FOR_MS)
         self.world.say("the clock jumps", self.world.clock.jump_ms)

@@ -141,13 +141,16 @@ class Network:
         back_ms = self.away.pop(side, None)
         if back_ms is None or world.features & {"pause", "crash", "down", "standstill", "copied"}:
             return
+        if world.hazards.was_behind:
+            return  # what became due by that clock looks an hour older than it is
         pause = world.reader.pauses.get_all().get(str(side))
         # Times that a wrong clock set are put right once a minute.
         long_ago_ms = world.now - PROBE_MS - (REPAIR_EVERY_MS if world.hazards.wrong_clock else 0)
-        # The jobs that waited may have nothing to ask any more: then no probe is made until one does.
-        waited = any(
-            row["lane"] == side and row["oldest_arrived_ms"] < long_ago_ms for row in world.reader.jobs.depth()
-        )
+        # What asks again was due all the while: a job that waits for something else, or is queued only now, was not.
+        rows = world.reader.jobs._session.execute(
+            "SELECT lane, due_ms FROM jobs WHERE state IN ('ready', 'running')"
+        ).fetchall()
+        waited = any(lane == side and due_ms < long_ago_ms for lane, due_ms in rows)
         if waited and pause is not None and pause.since_ms < back_ms < long_ago_ms:
             world.report("a side that came back was not asked within 30 s")
 

@@ -418,3 +418,7 @@ def test_a_read_of_a_merged_contact_that_could_not_be_used_is_made_again_once_th
 @pytest.mark.parametrize("seed", [275063801, 275064602])
 def test_what_waits_for_an_archived_property_or_was_cleared_by_a_person_is_not_lost(seed: int) -> None:
     assert play_seed(seed).violations == []
+
+
+def test_a_job_that_is_queued_only_now_did_not_wait_for_a_side_that_came_back() -> None:
+    assert play_seed(280050791).violations == []
