@@ -59,6 +59,8 @@ def test_an_address_that_composes_only_in_lower_case_has_one_form() -> None:
         "KONTAKT@M\u00dcLLER.DE",
         "kontakt@mu\u0308ller.de",
         "\ufeffkontakt@m\u00fcller.de\u200b ",
+        "\ufffekontakt@m\u00fcller.de\uffff",
+        "\U0001fffe\ufdd0kontakt@m\u00fcller.de",
         "kon\u00adtakt@m\u00fc\u200dller.de",
         "\u202akontakt@m\u00fcller.de\u202c",
         "\uff4b\uff4fntakt@m\u00fcller\uff0ede",

@@ -45,6 +45,10 @@ def test_no_two_countries_share_a_name() -> None:
         ("Rumaenien", "ro"), ("Aegypten", "eg"), ("Vereinigtes Koenigreich", "gb"), ("Elfenbeinkueste", "ci"),
         ("Republik Oesterreich", "at"), ("Faeroe Islands", "fo"), ("Germany, DE", "de"), ("Weißrussland", "by"),
         ("Tschechische Republik", "cz"),
+        ("West Germany", "de"), ("GDR", "de"), ("Ceylon", "lk"), ("Persia", "ir"), ("Siam", "th"), ("Rhodesia", "zw"),
+        ("Upper Volta", "bf"), ("Formosa", "tw"), ("Chinese Taipei", "tw"), ("США", "us"),
+        ("EUA", "us"), ("Российская Федерация", "ru"), ("香港", "hk"), ("Dubai", "ae"), ("السعودية", "sa"),
+        ("Antigua", "ag"), ("BVI", "vg"), ("DE-Germany", "de"), ("GB-ENG", "gb"), ("France\uffff", "fr"),
     ],
 )  # fmt: skip
 def test_a_country_is_known_by_its_codes_and_its_names(name: str, code: str) -> None:
@@ -68,6 +72,11 @@ def test_a_country_is_known_by_its_codes_and_its_names(name: str, code: str) -> 
         "Atlanta, Georgia",
         "Republic of China (Taiwan)",
         "CHI",
+        "US-CA",
+        "Soviet Union",
+        "Yugoslavia",
+        "Czechoslovakia",
+        "Netherlands Antilles",
         "FL",
         "X",
         "South America",

@@ -13,11 +13,12 @@ _NO_WIDTH = (
     "\u200b-\u200f\u202a-\u202e\u2060-\u206f"  # of no width, marks of direction
     "\u2800\u3164\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\ufdd0-\ufdef" + "".join(chr(plane * 0x10000 + 0xFFFE) + chr(plane * 0x10000 + 0xFFFF) for plane in range(17))
 )
 _JOINED = "\ufe00-\ufe0f\U000e0000-\U000e0fff"
 """Variation selectors and tags: they change how the character before them is drawn (an emoji, a flag)."""
 _INVISIBLE = re.compile(f"[{_NO_WIDTH}{_JOINED}]+")
-"""The characters that Unicode calls default ignorable, and controls (unicode.org/reports/tr44)."""
+"""The characters that Unicode calls default ignorable or no characters, and controls (unicode.org/reports/tr44)."""
 _EDGES = re.compile(rf"\A[\s{_NO_WIDTH}]+|[\s{_NO_WIDTH}]+\Z")
 _PRINTABLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 """Those of no width that count as printable."""

@@ -52,79 +52,95 @@ _TABLE = (
 NAMES: Mapping[str, str] = dict(entry.split(" ", 1) for entry in _TABLE.split("|"))
 """Alpha-2 code in lower case -> English short name. ``xk`` is user-assigned and accepted by Stripe."""
 _OTHER_NAMES = {
-    "ae": "uae|emirates|vae",
+    "ae": "uae|emirates|vae|dubai|abu dhabi",
+    "ag": "antigua",
     "at": "republik osterreich",
-    "ba": "bosnia|bosnia herzegovina|bosnien|bosnie",
-    "bo": "plurinational state of bolivia",
+    "ba": "bosnia|bosnia herzegovina|bosnien|bosnie|bosnien herzegowina",
+    "bf": "upper volta|haute volta",
+    "bj": "dahomey",
     "bn": "brunei darussalam",
+    "bo": "plurinational state of bolivia",
     "bq": "bonaire sint eustatius and saba|bonaire",
-    "by": "byelorussia|weissrussland|weissrusland|bielorussie",
+    "by": "byelorussia|weissrussland|weissrusland|bielorussie|white russia",
     "cc": "cocos keeling islands",
-    "cd": "democratic republic of congo|democratic republic congo|dr congo|drc|congo kinshasa|zaire|"
-    "congo drc|congo democratic republic",
+    "cd": "democratic republic of congo|democratic republic congo|dr congo|drc|congo kinshasa|zaire|congo drc|"
+    "congo democratic republic",
     "cf": "car",
     "cg": "republic of congo|republic congo|congo brazzaville|congo republic",
-    "ch": "swiss confederation|schweizerische eidgenossenschaft|confederation suisse|confederazione svizzera",
+    "ch": "swiss confederation|schweizerische eidgenossenschaft|confederation suisse|confederazione svizzera|"
+    "svizra|confoederatio helvetica",
     "ci": "ivory coast|cote divoire|cote d ivoire|elfenbeinkuste|costa de marfil|costa davorio",
     "cn": "peoples republic of china|pr china|prc|mainland china",
     "cv": "cabo verde",
-    "cz": "czechia|czech republic|czech|ceska republika|tschechische republik|republique tcheque|repubblica ceca|"
-    "republica checa",
-    "de": "federal republic of germany|bundesrepublik deutschland|brd",
+    "cz": "czechia|czech republic|czech|ceska republika|tschechische republik|republique tcheque|"
+    "repubblica ceca|republica checa",
+    "de": "federal republic of germany|bundesrepublik deutschland|brd|west germany|east germany|gdr|"
+    "german democratic republic|deutsche demokratische republik|westdeutschland|ostdeutschland",
     "es": "kingdom of spain|reino de espana",
     "fk": "falkland islands malvinas|islas malvinas",
     "fm": "federated states of micronesia|fed sts micronesia",
     "fr": "french republic|republique francaise|metropolitan france",
-    "gb": "uk|great britain|britain|england|scotland|wales|northern ireland|n ireland|grossbritannien|gran bretana|"
-    "gran bretagna|grande bretagne|inglaterra|inghilterra|angleterre|schottland|"
-    "united kingdom of great britain and northern ireland",
+    "gb": "uk|great britain|britain|england|scotland|wales|northern ireland|n ireland|grossbritannien|"
+    "gran bretana|gran bretagna|grande bretagne|inglaterra|inghilterra|angleterre|schottland|"
+    "united kingdom of great britain and northern ireland|gb eng|gb sct|gb wls|gb nir",
     "gm": "gambia",
     "gr": "hellenic republic|hellas",
-    "hk": "hong kong sar|hong kong sar china|hong kong china|hongkong",
-    "ie": "republic of ireland|eire",
+    "hk": "hong kong sar|hong kong sar china|hong kong china|hongkong|香港",
+    "ie": "republic of ireland|eire|irish republic|southern ireland",
     "il": "state of israel",
-    "ir": "islamic republic of iran",
+    "in": "bharat",
+    "ir": "islamic republic of iran|persia",
     "it": "italian republic|repubblica italiana",
+    "jp": "nippon|nihon|日本国",
     "kg": "kyrgyz republic",
-    "kp": "democratic peoples republic of korea|dprk|korea north|n korea|"
-    "democratic peoples republic korea|korea democratic peoples republic",
+    "kh": "kampuchea",
+    "kn": "saint kitts",
+    "kp": "democratic peoples republic of korea|dprk|korea north|n korea|democratic peoples republic korea|"
+    "korea democratic peoples republic",
     "kr": "republic of korea|republic korea|korea republic|한국|korea south|rok|s korea",
     "kw": "state of kuwait",
     "la": "lao peoples democratic republic|lao pdr|lao",
-    "mk": "former yugoslav republic of macedonia|fyrom|macedonia fyrom|macedonia|fyr macedonia|"
-    "mazedonien|macedoine|makedonija|makedonien",
+    "lk": "ceylon",
+    "ly": "libyan arab jamahiriya",
+    "mf": "saint martin french part",
+    "mk": "former yugoslav republic of macedonia|fyrom|macedonia fyrom|macedonia|fyr macedonia|mazedonien|"
+    "macedoine|makedonija|makedonien",
     "mm": "burma|myanmar burma|birma|birmanie|birmania",
-    "mo": "macau|macao sar|macao sar china|macau sar",
+    "mo": "macau|macao sar|macao sar china|macau sar|澳門|澳门",
     "mx": "united mexican states|estados unidos mexicanos",
-    "nl": "holland|holanda|hollande|olanda|kingdom of netherlands|koninkrijk der nederlanden",
-    "ps": "state of palestine|palestinian territory|occupied palestinian territory|palestinian territories",
+    "nl": "holland|holanda|hollande|olanda|kingdom of netherlands|koninkrijk der nederlanden|netherland",
+    "ps": "state of palestine|palestinian territory|occupied palestinian territory|palestinian territories|"
+    "west bank|gaza|west bank and gaza|gaza strip",
     "pt": "portuguese republic|republica portuguesa",
     "qa": "state of qatar",
-    "ru": "russian federation|russische foderation|rossiya|rossija",
-    "mf": "saint martin french part",
-    "sx": "sint maarten dutch part",
-    "sa": "ksa",
+    "ru": "russian federation|russische foderation|rossiya|rossija|россииская федерация|рф",
+    "sa": "ksa|السعودية",
     "sh": "saint helena ascension and tristan da cunha",
+    "sj": "svalbard",
     "sk": "slovak republic|slovenska republika|slowakische republik|republique slovaque",
     "sr": "surinam",
     "st": "sao tome",
+    "sx": "sint maarten dutch part",
     "sy": "syrian arab republic",
     "sz": "swaziland",
-    "th": "ประเทศไทย",
+    "th": "ประเทศไทย|siam",
     "tl": "east timor",
     "tr": "turkiye|republic of turkiye",
-    "tw": "taiwan province of china|taiwan roc",
-    "tz": "united republic of tanzania",
-    "us": "usa|us|us of america|america|amerika|states|united states america|"
-    "united states of america|us of a|u s a|u s|us a|united states us|united states usa|"
-    "ee uu|eeuu|estados unidos de america|vereinigte staaten von amerika|etats unis damerique|stati uniti damerica|"
-    "verenigde staten van amerika",
+    "tt": "trinidad|tobago",
+    "tw": "taiwan province of china|taiwan roc|formosa|臺灣|chinese taipei",
+    "tz": "united republic of tanzania|tanganyika|zanzibar",
+    "us": "usa|us|us of america|america|amerika|states|united states america|united states of america|us of a|"
+    "u s a|u s|us a|united states us|united states usa|ee uu|eeuu|estados unidos de america|"
+    "vereinigte staaten von amerika|etats unis damerique|stati uniti damerica|"
+    "verenigde staten van amerika|eua|сша|アメリカ|unitedstates",
     "va": "holy see|vatican|holy see vatican city state|vatican city state",
+    "vc": "saint vincent",
     "ve": "bolivarian republic of venezuela",
-    "vg": "virgin islands british",
+    "vg": "virgin islands british|bvi",
     "vi": "virgin islands us|us virgin islands|virgin islands of united states|united states virgin islands",
     "vn": "viet nam|socialist republic of vietnam",
     "za": "rsa",
+    "zw": "rhodesia|southern rhodesia",
 }
 """Alpha-2 code -> further names as ``fold_name`` writes them."""
 _CODES = (
@@ -197,8 +213,8 @@ def _find_transliterated(name: str) -> str:
 
 
 def _find_parts(text: str) -> str:
-    """Return the country that every part of a text names: ``Germany (DE)``, ``DE - Germany``."""
-    parts = [part for part in re.split(r"[()/|,]|\s-\s|\s\u2013\s", text) if part.strip()]
+    """Return the country that every part of a text names: ``Germany (DE)``, ``DE-Germany``."""
+    parts = [part for part in re.split(r"[()/|,]|\s[-\u2013]\s|(?<=\b[A-Z]{2})-", text) if part.strip()]
     found = {find_code(part) for part in parts} if len(parts) > 1 else set()
     return found.pop() if len(found) == 1 else ""
 

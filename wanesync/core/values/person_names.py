@@ -8,13 +8,19 @@ import unicodedata
 from wanesync.core.values.characters import remove_invisible
 
 LEGAL_FORMS = frozenset(
-    "gmbh mbh ug ohg kgaa gbr e.v. inc inc. incorporated llc l.l.c. ltd ltd. limited corp corp. corporation plc llp "
-    "l.l.p. a.g. k.g. s.a. sas s.a.s. sarl s.à.r.l. s.a.r.l. srl s.r.l. s.l. spa s.p.a. b.v. bvba n.v. oyj aps a/s pty "
-    "pte pvt sro s.r.o. d.o.o. sp.z.o.o. z.o.o. kft k.k. ltda lda 有限公司 株式会社 (株) 주식회사 "
-    "ооо ао зао пао".split()
+    "gmbh mbh ug ohg kgaa gbr mbb partg inc incorporated llc pllc ltd limited corp corporation plc llp lllp sas sasu "
+    "sarl eurl srl spa snc sagl bvba cvba vof asbl vzw oyj aps a/s ehf pty pte pvt bhd tbk sro spol kft zrt nyrt eood "
+    "ood ltda lda eireli fze fzco fz-llc wll saoc jsc ojsc pjsc sti sirketi genossenschaft gesellschaft ооо ао зао пао "
+    "оао еоод оод επε ικε".split()
 )
-"""Words that only businesses have in their name."""
-SHORT_LEGAL_FORMS = frozenset("AG KG SE EV SA SL BV NV AB AS OY OÜ LP Co Co. eV eK KK GK".split())
+"""Words that only businesses have in their name, without dots, accents and case."""
+DOTTED_LEGAL_FORMS = frozenset("e.v. a.g. k.g. s.a. s.l. s.l.u. b.v. n.v. k.k. d.o.o. z.o.o. q.s.c. a.ş. α.ε.".split())
+"""Legal forms that may be a name without their dots; in any case."""
+_LOWER_LEGAL_FORMS = frozenset("a.s. d.d. hf. e.K. eG eK eV".split())
+"""Legal forms that are initials of people in another case."""
+SHORT_LEGAL_FORMS = frozenset(
+    "AG KG SE EV SA SL SLU BV NV AB AS ASA OY Oy OÜ LP Co Co. KK GK UAB SIA SCI SCS SNC ΑΕ".split()
+)
 """Legal forms that are also parts of people's names: they count only as they are written here, after another word."""
 AMBIGUOUS_LEGAL_FORMS = frozenset("SA SL AB AS SE LP Co Co. EV".split())
 """Of these, those that follow a given name as a family name or as initials: Ann Co, Maria AB."""
@@ -48,10 +54,26 @@ FAMILY_NAMES = frozenset("bank church".split())
 """Business words that are family names as well: at the end they count only beside one of ``BUSINESS_EPITHETS``."""
 BUSINESS_EPITHETS = frozenset("of the and first national community savings st st. saint holy baptist lutheran".split())
 """Words that stand in the names of banks and churches, and not in those of people."""
-_FORMS_IN_FRONT = frozenset("ооо ао зао пао".split())
+_SURE_BUSINESS_WORDS = frozenset("holdings solutions technologies industries enterprises".split())
+"""Those that are no family name: they count at the end of two words as well."""
+_FORMS_IN_FRONT = frozenset("ооо ао зао пао оао тов тоо ип фоп".split())
 """Legal forms that stand in front of a name."""
-_INITIALS_OR_FORMS = frozenset("PT CV".split())
+_CAPITALS_IN_FRONT = frozenset("UAB SIA OÜ".split())
+"""Legal forms in front of a name that is not in capitals itself: SIA FURLER may be a person."""
+_INITIALS_OR_FORMS = frozenset("PT PT. CV CV.".split())
 """Indonesian legal forms, before two words or more: PT Barnum and CV Raman are people."""
+_IN_ONE_WORD = re.compile("公司|会社|會社|合同会社|주식회사|유한회사|[(（][株有주유][)）]|[㈱㈲™®]")
+"""Legal forms that are written without a blank, and marks of a brand."""
+_SEVERAL_WORDS = re.compile(
+    r"\b(?:z o\.? ?o\b|s\.? ?[aà]\.? ?r\.? ?l\b|de (?:c\.? ?v|r\.? ?l)\b|(?:and|und|et|y|e|og|och) "
+    r"(?:sons|söhne|soehne|co|partners?|fils|hijos|figli|sønner|söner|associates)\b)",
+    re.IGNORECASE,
+)
+"""Legal forms of several words."""
+_SPACED = re.compile(r"\s(?:e\. ?[VKG]\.|s\. ?r\. ?o\.|d\. ?o\. ?o\.|a\. ?s\.)(?:\s|\Z)")
+"""Legal forms with blanks, which are initials of people in another case."""
+_DOMAIN = re.compile(r"\w\.(?:com|net|org|io|shop|store|app|co\.uk)\Z", re.IGNORECASE)
+"""A business that is called like its address: Acme.com."""
 _ORDINAL = re.compile(r"\d{1,2}(st|nd|rd|th)\.?", re.ASCII | re.IGNORECASE)
 """John Smith 3rd."""
 _TITLES = frozenset(
@@ -75,17 +97,24 @@ def is_business(name: str) -> bool:
 
 def names_business(name: str) -> bool:
     """Return whether a name says that it is a company's: a digit alone does not, which people also append to a name."""
+    if "&" in name or " + " in name or _IN_ONE_WORD.search(name) or _DOMAIN.search(name):
+        return True
     words = name.replace(",", " ").split()
-    folded = [word.casefold() for word in words]
-    if "&" in name or any(word in LEGAL_FORMS for word in folded[1:]):
-        return True
-    if any(form in name for form in ("有限公司", "株式会社", "주식회사")):
-        return True
     if len(words) < 2:
         return False
-    if folded[0] in _FORMS_IN_FRONT or (words[0] in _INITIALS_OR_FORMS and len(words) > 2):
+    folded = [word.casefold() for word in words]
+    is_in_front = folded[0] in _FORMS_IN_FRONT or (words[0] in _INITIALS_OR_FORMS and len(words) > 2)
+    if is_in_front or (words[0] in _CAPITALS_IN_FRONT and not name.isupper()):
+        return True
+    if any(map(_is_legal_form, words[1:])) or _SEVERAL_WORDS.search(name) or _SPACED.search(name):
         return True
     return _has_short_form(name, words) or _has_business_word(name, folded)
+
+
+def _is_legal_form(word: str) -> bool:
+    folded = word.casefold()
+    bare = folded.replace(".", "") if word.isascii() else _fold(word)
+    return bare.strip("()") in LEGAL_FORMS or folded in DOTTED_LEGAL_FORMS or word in _LOWER_LEGAL_FORMS
 
 
 def _has_short_form(name: str, words: list[str]) -> bool:
@@ -102,6 +131,8 @@ def _has_business_word(name: str, folded: list[str]) -> bool:
     if folded[0] in BUSINESS_WORDS and not name.split(maxsplit=1)[0].endswith(","):
         return True
     last = folded[-1]
+    if last in _SURE_BUSINESS_WORDS:
+        return True
     if len(folded) == 2 or last not in BUSINESS_WORDS:
         return False
     return last not in FAMILY_NAMES or not BUSINESS_EPITHETS.isdisjoint(folded[:-1])

@@ -16,7 +16,7 @@ from wanesync.core.values.characters import collapse, is_plain, remove_invisible
 if TYPE_CHECKING:
     from phonenumbers.phonenumber import PhoneNumber
 
-_MARKS = re.compile(r"[\s().\-/\u00b7\u2010-\u2015\u2212~]+")
+_MARKS = re.compile(r"[\s()\[\].\-/\u00b7\u2010-\u2015\u2212~]+")
 """What people write between digits."""
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 """ITU-T E.164: at most 15 digits; fewer than 7 are no full number."""
@@ -237,7 +237,9 @@ def holds_several(value: str) -> bool:
         return _count_digits(value) > _MAX_DIGITS + MAX_EXTENSION_DIGITS
     text, _ = _split_extension(value)
     digits = sum(char.isdigit() for char in text)
-    longest = _MAX_DIGITS + 2 if "+" in text or "00" in text else _MAX_NATIONAL_DIGITS  # 2 more: a (0) or 00
+    # With a country code 2 more: a (0) or 00; or 3: 011, as the North American plan dials it.
+    longest = _MAX_DIGITS + 2 if "+" in text or "00" in text else _MAX_NATIONAL_DIGITS
+    longest = _MAX_DIGITS + 3 if text.lstrip(" (").startswith("011") else longest
     if digits > longest or text.count("+") > 1 or _TWO_LOCAL.search(text):
         return True
     if sum(_count_digits(part) >= _MIN_DIGITS for part in _BETWEEN_NUMBERS.split(text)) > 1:
