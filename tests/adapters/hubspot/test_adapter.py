@@ -43,6 +43,42 @@ def test_a_reading_back_that_is_refused_says_so() -> None:
     assert outcome.__cause__.failure is Failure.RATE_LIMITED
 
 
+def test_an_update_that_is_answered_with_another_contact_is_unknown() -> None:
+    told = (Told(200, {"results": [raw("9", city="Oslo")]}), Told(200, {"results": [raw("5", city="Rom")]}))
+    with CannedServer(*told) as server:
+        outcome = open_side(server).update_contacts([UpdateItem("t", "5", {"city": "Rom"})])["t"]
+    assert isinstance(outcome, CallError)
+    assert outcome.failure is Failure.NO_ANSWER
+
+
+def test_a_creation_that_is_answered_with_another_contact_is_unknown() -> None:
+    item = CreateItem("t", {"email": "ada@x.de", "wanesync_intent": "i1"})
+    with CannedServer(Told(201, {"results": [raw("9", email="bob@x.de", wanesync_intent="i2")]})) as server:
+        outcome = open_side(server).create_contacts([item])["t"]
+    assert isinstance(outcome, CallError)
+    assert outcome.failure is Failure.NO_ANSWER
+
+
+ODD_SUCCESSES = (
+    {"status": "error", "category": "VALIDATION_ERROR", "message": "no"},
+    {"status": "COMPLETE", "results": [], "numErrors": 1},
+    {"status": "COMPLETE", "errors": {"category": "VALIDATION_ERROR"}},
+)
+
+
+@pytest.mark.parametrize("body", ODD_SUCCESSES)
+def test_an_error_in_an_answer_that_reports_success_is_no_success(body: object) -> None:
+    with CannedServer(Told(200, body)) as server, pytest.raises(CallError) as raised:
+        open_side(server).send_events({"pi_1": PURCHASE})
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
+def test_an_error_in_the_place_of_an_answer_is_none() -> None:
+    with CannedServer(Told(200, ODD_SUCCESSES[0])) as server, pytest.raises(CallError) as raised:
+        open_side(server).account()
+    assert raised.value.failure is Failure.NO_ANSWER
+
+
 def test_an_edit_that_comes_between_is_not_taken_for_ours() -> None:
     later = raw("5", city="Oslo", phone="1", lastmodifieddate="2025-11-04T12:10:36Z")
     written = {"id": "5", "properties": {"city": "Rom", "lastmodifieddate": "2025-11-04T12:10:35.352Z"}}

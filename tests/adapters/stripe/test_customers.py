@@ -19,6 +19,7 @@ from wanesync.adapters.stripe.customers import (
     read_remains,
     write_params,
 )
+from wanesync.core.fields import FieldMap, FieldSpec
 
 
 def test_ids_of_another_portal_do_not_count() -> None:
@@ -57,6 +58,18 @@ def test_a_name_is_unknown_where_what_stripe_may_have_made_it_of_is_missing(miss
     shown = {name: value for name, value in CUSTOMER.items() if name != missing}
     assert "name" in read_customer({**shown, "name": "Acme"}, FIELDS, "").unknown
     assert read_customer({**shown, "name": None}, FIELDS, "").values["name"] == ""
+
+
+@pytest.mark.parametrize("odd", [{}, {"a": 1}, [], ["Bonn"], True, False])
+def test_what_is_neither_text_nor_number_is_unknown_and_not_blank(odd: object) -> None:
+    fields = FieldMap((*FIELDS.specs, FieldSpec("tier", ("tier",), ("metadata.tier",))))
+    address = {**dict.fromkeys(ADDRESS_PARTS), "city": odd}
+    raw = {**CUSTOMER, "phone": odd, "address": address, "metadata": {"tier": odd}, "preferred_locales": [odd]}
+    assert read_customer(raw, fields, "").unknown == {"phone", "city", "tier", "language"}
+
+
+def test_a_balance_in_a_text_is_a_number() -> None:
+    assert not read_customer({**CUSTOMER, "balance": "0"}, FIELDS, "").billed
 
 
 def test_a_part_that_an_address_lacks_is_unknown() -> None:

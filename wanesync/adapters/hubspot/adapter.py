@@ -295,6 +295,8 @@ class HubSpotAdapter:
             elif isinstance(part, Record):
                 # Deleted, or not found yet: no refusal, because the update took effect.
                 written[trace] = _unread("written, but not found afterwards") if rest is None else _complete(part, rest)
+                if rest is not None and part.id not in (contact_id, rest.id):
+                    written[trace] = _unread("another contact than the one that was written")
         return written
 
     def _update(self, items: Sequence[UpdateItem]) -> dict[str, Record | CallError]:
@@ -360,10 +362,13 @@ class HubSpotAdapter:
         def send(group: Sequence[Purchase]) -> dict[str, CallError | None]:
             inputs = [purchases.write_event(purchase, name) for purchase in group]
             try:
-                body = self._client.call(self._client.event_batches.send, {"inputs": inputs}).body
-                for entry in map(mapping, rows(body.get("errors"))):
+                reply = self._client.call(self._client.event_batches.send, {"inputs": inputs})
+                errors = rows(reply.body.get("errors"))
+                for entry in map(mapping, errors):
                     # Events have no trace id: the batch is bisected, and an event that is sent again counts once.
                     raise self._table.read_entry(entry)
+                if reply.body.get("errors", errors) != errors or reply.body.get("numErrors"):
+                    raise read_unreadable(reply.status, "errors that cannot be read")
             except RefusedCall as error:
                 # Only the uuid of an event is unique, and it repeats only with its payment.
                 repeated = error.repeated or error.status == 409 or error.failure is Failure.CONFLICT

@@ -39,8 +39,8 @@ def match_created(items: Sequence[CreateItem], body: Raw, table: ErrorTable) -> 
         trace_id = text(raw.get("objectWriteTraceId"))
         marks = _identifying_marks(mapping(raw.get("properties")))
         trace = trace_id if trace_id in known else next((by_mark[mark] for mark in marks if mark in by_mark), None)
-        if trace is None and len(items) == 1:
-            trace = items[0].trace
+        if trace is None and len(items) == 1 and not trace_id and not marks:
+            trace = items[0].trace  # nothing shown says that it is another contact
         if trace is not None and text(raw.get("id")):
             outcomes.setdefault(trace, raw)
     _match_errors([(item.trace, "") for item in items], body, table, outcomes)

@@ -205,13 +205,7 @@ class HubSpotClient:
         timing = read_timing(response.headers, self._monotonic() - began, time.time_ns() // 1_000_000)
         if not content:
             return Reply(response.status, timing)
-        try:
-            body = parse_vendor(content)
-        except ValueError as error:
-            raise read_unreadable(response.status, "not JSON") from error
-        if not isinstance(body, dict):
-            raise read_unreadable(response.status, "not an object")
-        return Reply(response.status, timing, body)
+        return Reply(response.status, timing, _read_object(response.status, content))
 
     def call_path(self, verb: str, path: str, body: Mapping[str, object] | None = None, **variables: str) -> Reply:
         """One request to a path of ``api_paths`` that the SDK does not have. Raises CallError."""
@@ -251,3 +245,16 @@ class HubSpotClient:
                 limits.get(prefix + "daily-remaining"),
                 limits.get(prefix + "daily"),
             )
+
+
+def _read_object(status: int, content: bytes) -> Mapping[str, object]:
+    """Return the object of a 2xx answer. Raises ``CallError`` for anything else, and for an error in its place."""
+    try:
+        body = parse_vendor(content)
+    except ValueError as error:
+        raise read_unreadable(status, "not JSON") from error
+    if not isinstance(body, dict):
+        raise read_unreadable(status, "not an object")
+    if body.get("status") == "error":
+        raise read_unreadable(status, "an error, although its status is that of a success")
+    return body

@@ -30,7 +30,7 @@ METADATA = "metadata"
 NEWER = ("business_name", "individual_name")
 """Attributes that Stripe's examples leave out where they are blank; where one is shown as null, both always are."""
 _KEYS = "metadata."
-_NESTED = (dict, list)
+_NO_TEXT = (dict, list, bool)
 MAX_LOCALES = 100
 """Preferred locales that are kept (our choice): more than there are languages a person reads."""
 MAX_KEYS = 50
@@ -70,7 +70,7 @@ def read_values(raw: Mapping[str, object], fields: FieldMap) -> CustomerValues:
         value = by_path.get(path)
         if value:
             values[spec.name] = spec.form.read_stripe(value)
-        elif value is not None or (path.startswith(_KEYS) and isinstance(raw.get(METADATA), dict)):
+        elif value is not None or _lacks_key(raw, path):
             values[spec.name] = ""
         else:
             unknown.add(spec.name)
@@ -79,6 +79,12 @@ def read_values(raw: Mapping[str, object], fields: FieldMap) -> CustomerValues:
     if unknown:
         values = {name: value for name, value in values.items() if name not in unknown}
     return CustomerValues(values, frozenset(unknown), frozenset(faults))
+
+
+def _lacks_key(raw: Mapping[str, object], path: str) -> bool:
+    """Return whether a path is one of metadata that is shown without it: metadata holds the keys only that are set."""
+    metadata = raw.get(METADATA)
+    return path.startswith(_KEYS) and isinstance(metadata, dict) and path.removeprefix(_KEYS) not in metadata
 
 
 def _names_of_unknown_origin(values: Mapping[str, str], paths: Mapping[str, str]) -> set[str]:
@@ -91,20 +97,32 @@ def _read_paths(raw: Mapping[str, object], attributes: Collection[str]) -> dict[
 
     ``attributes``: those that are not inside another one.
     """
-    by_path = {name: text(raw[name]) for name in attributes if name in raw and not isinstance(raw[name], _NESTED)}
+    by_path = _texts({name: raw[name] for name in attributes if name in raw})
     address, metadata, locales = raw.get(ADDRESS), raw.get(METADATA), raw.get(LOCALES)
     if isinstance(address, dict):
-        by_path |= {f"{ADDRESS}.{part}": value for part, value in texts(address).items()}
+        by_path |= {f"{ADDRESS}.{part}": value for part, value in _texts(address).items()}
     elif ADDRESS in raw and address is None:
         by_path |= {f"{ADDRESS}.{part}": "" for part in ADDRESS_PARTS}
     if not any(name in raw and raw[name] is None for name in NEWER):
         by_path = {**dict.fromkeys(NEWER, ""), **by_path}
-    by_path |= {f"{_KEYS}{key}": value for key, value in texts(metadata).items()}
+    if isinstance(metadata, dict):
+        by_path |= {f"{_KEYS}{key}": value for key, value in _texts(metadata).items()}
     by_path.pop(LOCALES, None)
-    if isinstance(locales, list) or (LOCALES in raw and locales is None):
+    if (isinstance(locales, list) and not isinstance((*locales, "")[0], _NO_TEXT)) or (
+        LOCALES in raw and locales is None
+    ):
         shown = rows(locales)
         by_path[LOCALES] = text(shown[0]) if shown else ""
     return by_path
+
+
+def _texts(raw: Mapping[str, object]) -> dict[str, str]:
+    """Return the members that are texts, numbers or null; anything else is no value of Stripe, and so not blank."""
+    return {
+        name: value if isinstance(value, str) else text(value)
+        for name, value in raw.items()
+        if not isinstance(value, _NO_TEXT)
+    }
 
 
 def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> Record:
@@ -171,7 +189,10 @@ def _read_created_ms(raw: Mapping[str, object]) -> int:
 
 def _was_billed(raw: Mapping[str, object]) -> bool:
     # A currency is set by the first charge or invoice; so are a balance and a used invoice number.
-    return bool(raw.get("currency") or raw.get("balance")) or (whole(raw.get("next_invoice_sequence")) or 1) > 1
+    return (
+        bool(text(raw.get("currency")) or whole(raw.get("balance")))
+        or (whole(raw.get("next_invoice_sequence")) or 1) > 1
+    )
 
 
 def _read_carry(raw: Mapping[str, object]) -> dict[str, str]:
