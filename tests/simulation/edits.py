@@ -75,7 +75,7 @@ class History:
             side is Side.STRIPE
             and name == "name"
             and any(
-                w.who == OURS and (w.new == value or self._is_shortened(w.new, value))
+                w.who == OURS and (w.new == value or self.is_shortened(w.new, value))
                 for contact_id in self.partners[side, record_id]
                 for w in self.cells.get((Side.HUBSPOT, contact_id, "company"), [])
             )
@@ -87,7 +87,8 @@ class History:
         )
         return value in kept or bool(parts & set(value.split(NAME_PARTS)))
 
-    def _is_shortened(self, held: str, value: str) -> bool:
+    def is_shortened(self, held: str, value: str) -> bool:
+        """Whether HubSpot may hold a part of a value."""
         return "shorten" in self.features and bool(held) and value.startswith(held)
 
     def was_clock_wrong(self, ours: Write) -> bool:
@@ -213,7 +214,9 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
         if agreed and any(w.who == USER and spec.key(w.old) == spec.key(edit.new) for w in there):
             return True
         for a, b in pairwise(there):
-            if spec.key(a.new) == spec.key(edit.new) and b.who == USER and b.seq > edit.seq:
+            # Of what we had written the property may have kept a part.
+            held = spec.key(a.new) == spec.key(edit.new) or (a.who == OURS and history.is_shortened(a.new, edit.new))
+            if held and b.who == USER and b.seq > edit.seq:
                 return True
     return False
 

@@ -151,7 +151,7 @@ class Network:
             "SELECT lane, due_ms FROM jobs WHERE state IN ('ready', 'running')"
         ).fetchall()
         waited = any(lane == side and due_ms < long_ago_ms for lane, due_ms in rows)
-        if waited and pause is not None and pause.since_ms < back_ms < long_ago_ms:
+        if waited and pause is not None and pause.away and pause.since_ms < back_ms < long_ago_ms:
             world.report("a side that came back was not asked within 30 s")
 
     def _skew(self, side: Side, response: Response) -> Response:

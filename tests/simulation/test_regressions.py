@@ -422,3 +422,7 @@ def test_what_waits_for_an_archived_property_or_was_cleared_by_a_person_is_not_l
 
 def test_a_job_that_is_queued_only_now_did_not_wait_for_a_side_that_came_back() -> None:
     assert play_seed(280050791).violations == []
+
+
+def test_a_part_that_the_property_kept_of_a_creation_and_that_a_user_replaced_was_replaced_knowingly() -> None:
+    assert play_seed(280054431).violations == []
