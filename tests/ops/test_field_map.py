@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +15,7 @@ from wanesync.core.change_guard import HeldValue
 from wanesync.core.errors import ConfigError, Failure, FieldMapChanged
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import Conflict, Record, Side, StoredRecord
+from wanesync.core.model import Conflict, Link, PutBack, Record, Side, StoredRecord
 from wanesync.ops.field_map import MapClaim, claim_field_map
 from wanesync.store import Store
 from wanesync.store.tables.settings import time_stamp_name
@@ -165,6 +165,52 @@ def test_an_update_of_the_earlier_map_without_an_answer_sets_no_base_of_a_redefi
     assert "city" not in link.base
     assert not live.conflicts()
     assert live.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def bury(live: LiveSync, link: Link, **values: str) -> None:
+    """A write of ours buried values of the customer, which are to stand again."""
+    backs = {name: PutBack(STRIPE, value, ("", "Old"), contested=False) for name, value in by_path(values).items()}
+    live.store.run(lambda tx: tx.links.put(replace(link, put_back=backs, version=link.version + 1)))
+
+
+def by_path(values: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("__", "."): value for name, value in values.items()}
+
+
+@pytest.mark.parametrize("fields", [OTHER, MOVED])
+def test_a_buried_value_whose_field_is_gone_or_another_one_is_kept(live: LiveSync, fields: FieldMap) -> None:
+    """It may wait for long: for an archived property, or while a side is away."""
+    link = live.link(contact("1", email="a@example.com"), customer(email="a@example.com", city="Old"))
+    bury(live, link, city="Ulm", phone="+4930123456")
+    change(live, fields)
+    (link,) = live.links("1")
+    assert link.put_back.keys() == {"phone"}
+    assert live.conflicts() == [("overwritten", "city", "Ulm")]
+    assert live.journal().count("conflict") == 1
+    live.clock.advance(10_000)
+    change(live, WIDER)
+    assert live.conflicts() == [("overwritten", "city", "Ulm")]
+
+
+def test_a_buried_value_that_stands_again_is_not_kept_when_its_field_is_gone(live: LiveSync) -> None:
+    link = live.link(contact("1", email="a@example.com"), customer(email="a@example.com", city="Ulm"))
+    bury(live, link, city="Ulm")
+    change(live, OTHER)
+    assert live.conflicts() == []
+    assert live.links("1")[0].put_back == {}
+
+
+def test_what_no_field_holds_is_put_back_under_every_map(live: LiveSync) -> None:
+    link = live.link(contact("1", email="a@example.com"), customer(email="a@example.com"))
+    bury(live, link, address__line2="2nd floor")
+    change(live, WIDER)
+    (link,) = live.links("1")
+    assert link.put_back["address.line2"].value == "2nd floor"
+    floor = FieldSpec("floor", ("floor",), ("address.line2",))
+    live.clock.advance(10_000)
+    change(live, FieldMap((*FIELDS.specs, floor)))
+    assert live.links("1")[0].put_back == {}
+    assert live.conflicts() == [("overwritten", "floor", "2nd floor")]
 
 
 def test_a_creation_of_the_earlier_map_is_sent_again_as_it_was(live: LiveSync) -> None:

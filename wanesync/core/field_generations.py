@@ -15,7 +15,16 @@ from typing import NamedTuple
 from wanesync.core.errors import FieldMapChanged
 from wanesync.core.fields import FieldMap
 from wanesync.core.ids import OUR_IDS
-from wanesync.core.model import BasePair, Event, Link, PendingWrite, Record, agreed_blank_key, filled_in_key
+from wanesync.core.model import (
+    BasePair,
+    Event,
+    Link,
+    PendingWrite,
+    Record,
+    agreed_blank_key,
+    filled_in_key,
+    is_unmapped,
+)
 
 MAX_FORMER_MAPS = 100
 """How many earlier maps are remembered, so that a process that still has one is recognised; our choice."""
@@ -55,6 +64,7 @@ class FieldGenerations:
     def view_link(self, link: Link, generation: int) -> Link:
         """Return a link without the base and the parked values of fields that were not defined so: first contact.
 
+        What no field holds is put back under every map (``core.model.is_unmapped``).
         Where only the form of a field's values is another, a blank that both sides had agreed on is remembered.
         """
         if self._is_current(generation):
@@ -62,7 +72,9 @@ class FieldGenerations:
         base = {name: pair for name, pair in link.base.items() if self._holds(name, generation)}
         base |= self._agreed_blanks(link, generation)
         parked = {name: park for name, park in link.parked.items() if name in OUR_IDS or self._holds(name, generation)}
-        put_back = {name: back for name, back in link.put_back.items() if self._holds(name, generation)}
+        put_back = {
+            name: back for name, back in link.put_back.items() if is_unmapped(name) or self._holds(name, generation)
+        }
         return replace(link, base=base, parked=parked, put_back=put_back)
 
     def _agreed_blanks(self, link: Link, generation: int) -> dict[str, BasePair]:

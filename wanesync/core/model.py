@@ -200,6 +200,11 @@ def filled_in_key(name: str) -> str:
     return f"{name}/filled_in"
 
 
+def is_unmapped(name: str) -> bool:
+    """Return whether the name of what is to be put back is a path of Stripe that no field holds, not a field's name."""
+    return "." in name
+
+
 def agreed_blank_key(name: str) -> str:
     """Return the name under which a base holds the pair of a field in an earlier form of its values, if one is blank.
 

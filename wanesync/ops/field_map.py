@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from wanesync.core.errors import ConfigError
+from wanesync.core.errors import ConfigError, DecryptionFailed
 from wanesync.core.field_generations import MapState, begin_generation, describe_change
 from wanesync.core.fields import FieldMap
-from wanesync.core.model import Side
+from wanesync.core.model import Conflict, PutBack, Side, is_unmapped
 from wanesync.core.plan import Rules
 from wanesync.store.session import PrivilegeDenied, TransactionConflict
 from wanesync.store.tables.conflicts import KEPT_KINDS
+from wanesync.store.tables.links import LinkMoved
 from wanesync.store.tables.settings import FIELD_MAP, MAP_GENERATION, time_stamp_name
+from wanesync.sync import plan_effects
 
 if TYPE_CHECKING:
     from wanesync.config.model import Config
@@ -100,6 +102,7 @@ def _change(tx: Tx, fields: FieldMap, claim: MapClaim) -> MapState:
     tx.settings.put(FIELD_MAP, after.pack())
     if before is not None:
         _begin(tx, before, after)
+        _keep_buried(tx, after, fields)
     return after
 
 
@@ -120,3 +123,39 @@ def _begin(tx: Tx, before: MapState, after: MapState) -> None:
         "field map", Side.HUBSPOT, "", "", {"generation": after.generation, "changed": changed, "closed": closed}
     )
     log.warning("field map changed", generation=after.generation, changed=changed)
+
+
+def _keep_buried(tx: Tx, after: MapState, fields: FieldMap) -> None:
+    """Keep as conflicts what links were to put back into fields that are gone or defined anew.
+
+    It has lost already: nothing else remembers it. What no field held, and one holds now, is kept under that field.
+    """
+    held = {name for name, state in after.fields.items() if state.since < after.generation}
+    places = {spec.stripe[0]: spec.name for spec in fields.specs}
+    for link in tx.links.with_put_back():
+        left = {name: back for name, back in link.put_back.items() if name not in held}
+        left = {name: back for name, back in left.items() if not is_unmapped(name) or name in places}
+        if not left:
+            continue
+        for name, back in left.items():
+            if not back.decided and not _stands(tx, link.ids[back.side], name, back):
+                conflict = Conflict(back.side, link.ids[back.side], places.get(name, name), back.value, "overwritten")
+                tx.conflicts.put(conflict, link.id)
+                plan_effects.note_conflict(tx, conflict, link.id)
+        rest = {name: back for name, back in link.put_back.items() if name not in left}
+        try:
+            tx.links.change_put_back(link._replace(version=link.version + 1, put_back=rest))
+        except LinkMoved as error:
+            raise TransactionConflict(str(error)) from error
+
+
+def _stands(tx: Tx, record_id: str, name: str, back: PutBack) -> bool:
+    """Whether a buried value stands again, or its record is gone."""
+    try:
+        stored = tx.records.get(back.side, record_id)
+    except DecryptionFailed:
+        return False
+    if stored is None or not stored.alive:
+        return True
+    values = stored.record.carry if is_unmapped(name) else stored.record.values
+    return values.get(name) == back.value

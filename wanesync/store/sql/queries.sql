@@ -172,6 +172,13 @@ UPDATE links SET hubspot_id = :hubspot_id, stripe_id = :stripe_id, is_primary = 
     updated_ms = :now, hubspot_hash = :hubspot_hash, stripe_hash = :stripe_hash
 WHERE id = :id AND version = :version - 1 RETURNING id /* rows by id */;
 
+-- name: links_with_put_back
+SELECT id, hubspot_id, stripe_id, version, put_back FROM links WHERE length(put_back) > 0 ORDER BY id;
+
+-- name: change_put_back
+UPDATE links SET put_back = :put_back, version = :version, updated_ms = :now
+WHERE id = :id AND version = :version - 1 RETURNING id;
+
 -- name: parked_contacts
 SELECT id, hubspot_id FROM links WHERE length(parked) > 0 AND id > :after AND state = 'active' ORDER BY id LIMIT :limit;
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from wanesync.core.errors import WanesyncError
+from wanesync.core.errors import DecryptionFailed, WanesyncError
 from wanesync.core.fields import exact
-from wanesync.core.model import Link, LinkState, Side
+from wanesync.core.model import Link, LinkState, PutBack, Side
 from wanesync.store.codec import pack_base, pack_parked, pack_put_back, unpack_base, unpack_parked, unpack_put_back
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
@@ -30,6 +30,15 @@ class Outline(NamedTuple):
     active: int
     hubspot_hash: str
     stripe_hash: str
+
+
+class Buried(NamedTuple):
+    """A link with values that are to be put back, whatever field map it was stored under; ``ids``: of its records."""
+
+    id: str
+    ids: Mapping[Side, str]
+    version: int
+    put_back: Mapping[str, PutBack]
 
 
 class Links(Table):
@@ -115,6 +124,31 @@ class Links(Table):
             "hubspot_hash": row_hash(exact(hubspot)),
             "stripe_hash": row_hash(exact(stripe)),
         }
+
+    def with_put_back(self) -> list[Buried]:
+        """Links with values that are to be put back, in order of their ids; without those that cannot be decrypted."""
+        found = []
+        for link_id, hubspot_id, stripe_id, version, blob in self._session.rows("links_with_put_back"):
+            try:
+                packed = self._session.encryption.decrypt(blob, "links", link_id, "put_back")
+            except DecryptionFailed:
+                continue
+            ids = {Side.HUBSPOT: hubspot_id, Side.STRIPE: stripe_id}
+            found.append(Buried(link_id, ids, version, unpack_put_back(packed)))
+        return found
+
+    def change_put_back(self, link: Buried) -> None:
+        """Replaces what a link is to put back, and nothing else of it. Raises LinkMoved, as ``put`` does."""
+        encrypt, packed = self._session.encryption.encrypt, pack_put_back(link.put_back)
+        row = self._session.row(
+            "change_put_back",
+            id=link.id,
+            version=link.version,
+            put_back=encrypt(packed, "links", link.id, "put_back") if link.put_back else b"",
+            now=self._session.now_ms,
+        )
+        if row is None:
+            raise LinkMoved(f"link {link.id} was changed since it was read")
 
     def parked_contacts(self, after: str, limit: int) -> list[tuple[str, str]]:
         """(Link id, contact id) of active links with parked fields, above ``after``, in order."""
