@@ -26,6 +26,7 @@ from wanesync.worker.portal_check import (
     begin_unchecked,
 )
 
+DAY_MS = 86_400_000
 MAPPED = {name: PropertyFacts() for name in FIELDS.properties()}
 WHOLE = PortalFacts({**MAPPED, **dict.fromkeys(OWN_PROPERTIES, PropertyFacts(unique=True))}, has_event=True)
 BARE = PortalFacts(MAPPED, has_event=True)
@@ -208,6 +209,33 @@ def test_a_parked_field_is_tried_again_when_the_definition_of_its_property_chang
     live.work(HUBSPOT)
     (after,) = live.links("1")
     assert (dict(after.parked), after.base["city"]) == ({}, ("Bonn", "Bonn"))
+
+
+@pytest.mark.parametrize("wrong", ["refusal", "check"])
+def test_a_parked_field_is_tried_again_once_whichever_was_stamped_by_a_clock_that_was_a_day_ahead(
+    live: LiveSync, check: PortalCheck, wrong: str
+) -> None:
+    ann = contact("1", other_id="cus_1", email="ann@example.com", city="Ulm")
+    made = live.link(ann, customer("cus_1", other_id="1", email="ann@example.com", city="Ulm"))
+    live.know(customer("cus_1", other_id="1", email="ann@example.com", city="Bonn"))
+    now_ms = live.clock.ms
+    parked_ms = now_ms + DAY_MS if wrong == "refusal" else now_ms
+    parked = {"city": Parked(HUBSPOT, "Bonn", ParkReason.INVALID, parked_ms)}
+    live.store.run(lambda tx: tx.links.put(replace(made, parked=parked, version=2)))
+    other = PortalFacts({**WHOLE.properties, "city": PropertyFacts(version="2")}, has_event=True)
+    live.hubspot.answer("inspect", WHOLE, other, other)
+    check.check()
+    live.advance(DAY_MS if wrong == "check" else CHECK_INTERVAL_MS)
+    check.check()
+    live.clock.ms = now_ms + CHECK_INTERVAL_MS
+    live.advance(0)
+    error = CallError(HUBSPOT, Failure.REFUSED, "refused", fields=("city",), reasons={"city": ParkReason.INVALID})
+    live.hubspot.script("update_contacts", lambda items: {item.trace: error for item in items})
+    live.queue(HUBSPOT, "contact:1")
+    check.check()
+    for _ in range(4):
+        live.work(HUBSPOT)
+    assert [name for name, _ in live.hubspot.requests].count("update_contacts") == 1
 
 
 @pytest.mark.parametrize("reason", [ParkReason.UNKNOWN_PROPERTY, ParkReason.READ_ONLY])

@@ -13,6 +13,7 @@ from wanesync.core.plan import PlanContext
 from wanesync.core.setup.portal_checks import READY, FieldDefinitions, PortalState, unpack_definitions, unpack_state
 from wanesync.store.database import Tx
 from wanesync.store.tables import settings
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 from wanesync.store.tables.settings import DEFINITIONS, PORTAL_STATE
 
 LISTED = settings.LISTED
@@ -150,7 +151,7 @@ def _split_by_key(tx: Tx, loader: _Loader, roots: dict[str, RecordRef]) -> dict[
             listed=listed,
             unconfirmed=settings.UNCONFIRMED in known,
             kept=kept,
-            redefined=definitions.changed_ms,
+            redefined=definitions.find_changes(tx.now_ms + CLOCK_TOLERANCE_MS),
             definitions=definitions,
         )
         contexts[key].unusable, contexts[key].blocked = portal.paused_fields, portal.blocked

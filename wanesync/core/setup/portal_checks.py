@@ -238,7 +238,15 @@ class FieldDefinitions:
             for spec in fields.specs
         }
         changed = {name: now_ms for name, version in found.items() if self.versions.get(name, version) != version}
-        return FieldDefinitions(found, {**self.changed_ms, **changed}, _find_options(fields, facts.properties))
+        earlier = {name: min(at_ms, now_ms) for name, at_ms in self.changed_ms.items()}
+        return FieldDefinitions(found, {**earlier, **changed}, _find_options(fields, facts.properties))
+
+    def find_changes(self, until_ms: int) -> Mapping[str, int]:
+        """Return field -> when its definition changed, without times after ``until_ms``: a wrong clock set those.
+
+        Believed, such a time would have each refused field tried again at once, over and over, until it has come.
+        """
+        return {name: at_ms for name, at_ms in self.changed_ms.items() if at_ms <= until_ms}
 
     def doubt(self, names: Collection[str], now_ms: int) -> FieldDefinitions:
         """Return the definitions after HubSpot refused properties as missing or read-only, which no check has seen.
@@ -246,7 +254,8 @@ class FieldDefinitions:
         So the next check counts as a change and what was parked since is tried again; at most once an hour, in case
         the account goes on to contradict itself.
         """
-        doubtful = {name: "refused" for name in names if self.changed_ms.get(name, 0) + DOUBT_INTERVAL_MS <= now_ms}
+        changed_ms = self.find_changes(now_ms)
+        doubtful = {name: "refused" for name in names if changed_ms.get(name, 0) + DOUBT_INTERVAL_MS <= now_ms}
         return FieldDefinitions({**self.versions, **doubtful}, self.changed_ms, self.options)
 
     def choose_options(self, fields: FieldMap, values: Mapping[str, str]) -> Mapping[str, str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from wanesync.core.errors import DecryptionFailed, WanesyncError
 from wanesync.core.fields import exact
-from wanesync.core.model import Link, LinkState, PutBack, Side
+from wanesync.core.model import Link, LinkState, Parked, PutBack, Side
 from wanesync.store.codec import pack_base, pack_parked, pack_put_back, unpack_base, unpack_parked, unpack_put_back
 from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
+from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 
 
 class LinkMoved(WanesyncError):
@@ -179,7 +181,15 @@ class Links(Table):
             base=unpack_base(decrypt(base, "links", link_id, "base")),
             version=version,
             state=LinkState(state),
-            parked=unpack_parked(decrypt(parked, "links", link_id, "parked")) if parked else {},
+            parked=self._parked(decrypt(parked, "links", link_id, "parked")) if parked else {},
             put_back=unpack_put_back(decrypt(put_back, "links", link_id, "put_back")) if put_back else {},
         )
         return self._session.generations.view_link(link, generation)
+
+    def _parked(self, packed: bytes) -> Mapping[str, Parked]:
+        """Parked fields; of a time that lies in the future it is only known that it was before now (#clocks)."""
+        ahead_ms = self._session.now_ms + CLOCK_TOLERANCE_MS
+        return {
+            name: park if park.at_ms <= ahead_ms else replace(park, at_ms=0)
+            for name, park in unpack_parked(packed).items()
+        }
