@@ -73,12 +73,16 @@ def test_writing_the_same_value_changes_nothing(client: Client) -> None:
         ({"lifecyclestage": "friend"}, "INVALID_OPTION"),
         ({"score": "many"}, "INVALID_NUMBER"),
         ({"score": "nan"}, "INVALID_NUMBER"),
+        ({"score": "1_000"}, "INVALID_NUMBER"),
+        ({"score": "\u0661\u0662"}, "INVALID_NUMBER"),
+        ({"member": "yes"}, "INVALID_OPTION"),
         ({"born": "yesterday"}, "INVALID_DATE"),
     ],
 )
 def test_invalid_values_are_listed(client: Client, properties: dict[str, str], code: str) -> None:
     client.define("score", type="number")
     client.define("born", type="date")
+    client.define("member", type="bool")
     status, body = client.call("POST", CONTACTS, {"properties": {"firstname": "A", **properties}})
 
     assert (status, body["category"]) == (400, "VALIDATION_ERROR")

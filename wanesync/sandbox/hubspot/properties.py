@@ -205,6 +205,7 @@ class PropertyStore:
             (item.name == "email" and not EMAIL.fullmatch(value.strip()), "INVALID_EMAIL", "is not an e-mail address"),
             (options and value not in options, "INVALID_OPTION", "was not one of the allowed options"),
             (item.type == "number" and not _is_valid(finite, value), "INVALID_NUMBER", "was not a valid number"),
+            (item.type == "bool" and value not in ("true", "false"), "INVALID_OPTION", "was not true or false"),
             (
                 item.type in ("date", "datetime") and not _is_valid(parse_ms, value),
                 "INVALID_DATE",
@@ -223,7 +224,9 @@ def later_stage(old: str | None, new: str) -> bool:
 
 
 def finite(value: str) -> float:
-    """The finite number in a text. Raises ValueError."""
+    """The finite number in a text, without Python's own spellings (``1_000``). Raises ValueError."""
+    if not value.isascii() or "_" in value:
+        raise ValueError("expected a number")
     number = float(value)
     if not math.isfinite(number):
         raise ValueError("expected a finite number")
