@@ -72,6 +72,15 @@ def test_a_value_that_did_not_take_is_a_conflict_and_what_stands_is_the_base(sid
     ]
 
 
+@pytest.mark.parametrize("side", list(Side))
+def test_a_buried_value_that_does_not_take_when_it_is_put_back_is_kept(side: Side) -> None:
+    """HubSpot ignores a life-cycle stage that goes backwards, and a property may keep less by now."""
+    pending = write_of(side, city=Change("Ulm", "Bonn", "Ulm", put_back=True))
+    settled = settle_answer(pending, answer_on(side, city="Ulm"), FIELDS)
+    assert settled.base == {}
+    assert settled.conflicts[-1] == Conflict(side, "1" if side is HUBSPOT else "cus_1", "city", "Bonn", "overwritten")
+
+
 @pytest.mark.parametrize("stands", ["", "Bonn am"])
 def test_a_clear_or_a_text_that_was_cut_did_not_take_either(stands: str) -> None:
     pending = write_of(HUBSPOT, city=Change("", "Bonn am Rhein", "Bonn am Rhein"))

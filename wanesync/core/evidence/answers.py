@@ -87,6 +87,9 @@ def _refuse(settled: Settled, pending: PendingWrite, answer: Record, name: str, 
         Conflict(pending.side.other, pending.source_id, name, change.source, "not_taken"),
         Conflict(pending.side, answer.id, name, stands, "not_taken"),
     ]
+    if change.put_back:
+        # A user had set it there, and a write of ours buried it: now it stands nowhere.
+        settled.conflicts.append(Conflict(pending.side, answer.id, name, change.after, "overwritten"))
 
 
 def _pair(side: Side, written: str, source: str) -> BasePair:
