@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.limits import DAY_MS, effective, rate_refusal
 from tests.support.operators import ADA
 from tests.support.virtual_clock import START_MS, VirtualClock
 from wanesync.core.errors import SidePaused
 from wanesync.core.model import Side
-from wanesync.core.rate_limits import SlotRequest
+from wanesync.core.rate_limits import OUTSIDE_TURN, SlotRequest
 from wanesync.ops.pauses import pause_sides, resume_sides
-from wanesync.ratelimit.pacer import MAX_NETWORK_JITTER_MS, MAX_SLOT_DELAY_MS, REFRESH_INTERVAL_MS, Pacer
+from wanesync.ratelimit.pacer import (
+    MAX_NETWORK_JITTER_MS,
+    MAX_SLOT_DELAY_MS,
+    REFRESH_INTERVAL_MS,
+    WAIT_REPORT_MS,
+    Pacer,
+)
 from wanesync.store import Store, make_key, open_store
+from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
 
 LIST = SlotRequest("customers.list", bulk=True)
 CREATE, UPDATE = SlotRequest("customers.create"), SlotRequest("customers.update")
@@ -259,3 +267,89 @@ def test_a_limit_below_one_a_second_lets_something_through(store: Store, clock: 
         left.append(clock.now - START_MS)
     assert left[0] == 0
     assert all(2_000 <= later - earlier <= 2_200 for earlier, later in pairwise(left))
+
+
+class CrowdedClock(VirtualClock):
+    """A clock during whose sleeps other processes take every slot that they may reserve. ``taken``: their slots."""
+
+    def crowd(self, store: Store, latest_ms: int, step_ms: int) -> None:
+        self.taken: list[int] = []
+        self.step_ms = step_ms
+        self._store, self._latest_ms = store, latest_ms
+
+    def sleep_until(self, at_ms: float) -> None:
+        while True:
+            self.taken += [
+                slot_ms for _, slot_ms in self._store.assign("stripe", [("stripe:customers.create",)] * 9, 9).slots
+            ]
+            left_ms = int(at_ms) - self.monotonic_ms()
+            if left_ms <= 0:
+                return
+            assert self.now <= self._latest_ms, "the call waits for ever"
+            self.now += min(left_ms, self.step_ms)
+
+
+@pytest.mark.parametrize(("per_s", "bulk_per_s"), [(0.5, 0.0), (6.0, 0.0), (6.0, 4.0), (90.0, 0.0), (90.0, 30.0)])
+def test_a_listing_has_its_share_beside_workers_that_take_every_slot(
+    database_url: str, per_s: float, bulk_per_s: float
+) -> None:
+    clock, interval_ms = CrowdedClock(), 1_000 / per_s / 0.96
+    with (
+        closing(open_store(database_url, [make_key("k001")], migrate=True, clock=clock.as_database_clock())) as store,
+        capture_logs() as logs,
+    ):
+        store.clock.offset_ms = 0
+        set_limit(store, per_s)
+        if bulk_per_s:
+            set_limit(store, bulk_per_s, "stripe:bulk")
+        clock.crowd(store, START_MS + int(60 * interval_ms) + 4_000, max(2, int(interval_ms / 10)))
+        pacer, left = Pacer(store, clock, Side.STRIPE), list[int]()
+        for _ in range(3):
+            pacer.wait_for_slot(LIST)
+            pacer.pass_gate()
+            left.append(clock.now)
+    turns = [later - earlier for earlier, later in pairwise(left)]
+    assert all(turn_ms <= (OUTSIDE_TURN + 2) * interval_ms + 2 * SLOT_HORIZON_MS for turn_ms in turns)
+    live = [slot_ms for slot_ms in clock.taken if left[0] <= slot_ms <= left[-1]]
+    assert len(live) >= (OUTSIDE_TURN - 2) * len(turns), "the workers keep nearly all of the rest"
+    assert max(later - earlier for earlier, later in pairwise(live)) <= 2 * interval_ms + 2 * clock.step_ms, (
+        "and wait for one slot more"
+    )
+    slots = sorted(clock.taken + left)
+    assert min(later - earlier for earlier, later in pairwise(slots)) >= int(interval_ms)
+    reasons = [line["reason"] for line in logs if line["event"] == "bulk requests wait for others"]
+    assert reasons
+    assert len(reasons) <= 1 + (left[-1] - START_MS) // WAIT_REPORT_MS
+    assert f"one in {OUTSIDE_TURN}" in reasons[0]
+
+
+def test_a_pause_ends_a_wait_for_a_slot(store: Store, clock: VirtualClock) -> None:
+    set_limit(store, 0.1)
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.wait_for_slot(LIST)
+    began_ms = clock.now
+    real = store.assign
+
+    def pause_then_assign(scope: str, requests: Sequence[Sequence[str]], max_slots: int) -> SlotAssignment:
+        pause_sides(store, [Side.STRIPE], ADA)
+        return real(scope, requests, max_slots)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "assign", pause_then_assign)
+        with pytest.raises(SidePaused):
+            pacer.wait_for_slot(LIST)
+    assert clock.now - began_ms <= 2 * REFRESH_INTERVAL_MS
+
+
+def test_a_listing_that_missed_its_slot_has_a_turn_again(database_url: str) -> None:
+    clock = CrowdedClock()
+    with closing(open_store(database_url, [make_key("k001")], migrate=True, clock=clock.as_database_clock())) as store:
+        store.clock.offset_ms = 0
+        set_limit(store, 6)
+        clock.crowd(store, START_MS + 10_000, 10)
+        pacer = Pacer(store, clock, Side.STRIPE)
+        pacer.wait_for_slot(LIST)
+        missed_ms = clock.now
+        clock.sleep_until(clock.monotonic_ms() + MAX_SLOT_DELAY_MS + 1)
+        pacer.pass_gate()
+        assert missed_ms < clock.now <= missed_ms + (OUTSIDE_TURN + 2) * 174 + 2 * SLOT_HORIZON_MS

@@ -56,6 +56,10 @@ LIVE_DAILY_SHARE = 0.1
 DAY_MS = 86_400_000
 MONTH_DAYS = 30
 """Stripe counts reads over 30 rolling days."""
+OUTSIDE_TURN = 8
+"""Of so many slots of a side, one goes to the calls outside the job table that wait in a process (listings, catch-ups,
+probes), however many jobs wait (our choice): the 40 requests that a small account takes get through in a minute at 6/s.
+"""
 MAX_WAITING_CALLS = 120
 """Calls of one side that may wait for slots at the same time, those of narrower scopes included."""
 
@@ -293,6 +297,11 @@ def share_of(scope: str, ahead: int, limits: Mapping[str, Limit], side: Side) ->
     if narrow is None or whole is None:
         return float(MAX_WAITING_CALLS)
     return max(1.0, ahead * narrow.effective / whole.effective)
+
+
+def turn_ms(limit: Limit | None) -> float:
+    """Return how long calls outside the job table wait at most until one of them is given the next slot of a side."""
+    return OUTSIDE_TURN * 1000 / limit.effective if limit is not None else 0.0
 
 
 def room_left(ahead: int, waiting: Iterable[Sequence[str]], limits: Mapping[str, Limit], side: Side) -> int:

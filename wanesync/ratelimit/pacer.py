@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import structlog
+
 from wanesync.core.errors import SidePaused
-from wanesync.core.rate_limits import SlotRequest
+from wanesync.core.rate_limits import OUTSIDE_TURN, SlotRequest, turn_ms
 from wanesync.ratelimit.budget import Budget
-from wanesync.store.tables.rates import SLOT_HORIZON_MS, SlotAssignment
+from wanesync.store.tables.rates import OVERDUE_HORIZON_MS, SLOT_HORIZON_MS, SlotAssignment
 
 if TYPE_CHECKING:
     from wanesync.core.errors import CallError
@@ -38,9 +40,13 @@ MAX_SLOT_POLL_MS = 50
 """How long a request waits at most before it tries to reserve a slot again: the limit may be higher by then."""
 MIN_HAND_OUT_DELAY_MS, MAX_HAND_OUT_DELAY_MS = 50, 200
 """Bounds of the time between two reservations when many calls are under way (measured: less work for the database)."""
+WAIT_REPORT_MS = 30_000
+"""How often a listing that waits for a quota, or for a turn of each slot, says so (our choice)."""
 SMALL_GRANT_SLOTS = 6
 """A reservation that yields fewer slots than this doubles the time to the next one, others halve it."""
 ANY_REQUEST = SlotRequest()
+
+log = structlog.get_logger()
 
 
 def _allow() -> None:
@@ -63,6 +69,9 @@ class Pacer:
     _request: threading.local = field(default_factory=threading.local)
     _refreshed_at_ms: int | None = None
     _hand_out_delay_ms: int = MIN_HAND_OUT_DELAY_MS
+    _slot_given_ms: int = 0
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+    _reported_wait_ms: int | None = None
 
     def __post_init__(self) -> None:
         """Begin with an empty view of the limits."""
@@ -106,6 +115,7 @@ class Pacer:
         """Announce this thread's next request and its slot. ``check`` raises if it may not be sent any more."""
         local = self._request
         local.slot_ms, local.request, local.check, local.has_left = slot_ms, request, check, False
+        local.is_outside = False
 
     @property
     def has_left(self) -> bool:
@@ -147,31 +157,81 @@ class Pacer:
 
         Raises ``SidePaused`` while an operator's pause stops the side, and ``DatabaseUnavailable``.
         """
+        began_ms = self.clock.monotonic_ms()
+        slot_ms: int | None = None
+        while slot_ms is None:
+            self._wait_for_quota(request)
+            slot_ms = self._try_slot(request, began_ms, has_turn=True)
+        self.clock.sleep_until(slot_ms)
+        self.announce(slot_ms, request)
+        self._request.is_outside = True
+
+    def _wait_for_quota(self, request: SlotRequest) -> None:
         refreshed_ms = self._refreshed_at_ms
         if refreshed_ms is None or self.clock.monotonic_ms() - refreshed_ms >= REFRESH_INTERVAL_MS:
             self.refresh()
-        while not self.budget.is_paused and self.budget.find_obstacle(request):
+        while not self.budget.is_paused and (obstacle := self.budget.find_obstacle(request)):
+            self._report_wait("bulk requests wait for a quota", reason=obstacle)
             self.clock.sleep_until(self.clock.monotonic_ms() + QUOTA_POLL_MS)
             self.refresh()
         if self.budget.is_paused:
             raise SidePaused(self.side)
-        slot_ms = self._next_slot(request)
-        self.clock.sleep_until(slot_ms)
-        self.announce(slot_ms, request)
+
+    def _try_slot(self, request: SlotRequest, began_ms: int, *, has_turn: bool) -> int | None:
+        """Return a slot for a call that waits since ``began_ms``; None after a little wait.
+
+        ``has_turn``: a call outside the job table. Jobs reserve slots faster: after ``OUTSIDE_TURN`` intervals without
+        a slot for such a call it is its turn.
+        """
+        given = self.assign_slots([request], 1)
+        if has_turn and not given.slots and self._is_overdue(began_ms) and self._turn.acquire(blocking=False):
+            try:
+                # Another thread may have had its turn just before.
+                given = self._assign_overdue(request) if self._is_overdue(began_ms) else given
+            finally:
+                self._turn.release()
+        if given.slots:
+            if has_turn:
+                self._slot_given_ms = self.clock.monotonic_ms()
+            return given.slots[0][1]
+        self._sleep_before(given.next_ms)
+        return None
+
+    def _is_overdue(self, began_ms: int) -> bool:
+        limit = self.budget.limits.get(str(self.side))
+        return self.clock.monotonic_ms() - max(began_ms, self._slot_given_ms) >= turn_ms(limit)
+
+    def _assign_overdue(self, request: SlotRequest) -> SlotAssignment:
+        if request.bulk:
+            reason = f"jobs use nearly every request of the limit; a listing gets at least one in {OUTSIDE_TURN}"
+            self._report_wait("bulk requests wait for others", reason=reason)
+        given = self.store.assign_overdue(self.side, self.limited_scopes(request))
+        slots = [(index, self._to_monotonic_ms(slot_ms, OVERDUE_HORIZON_MS)) for index, slot_ms in given.slots]
+        if slots:
+            # Before another thread looks whether it is its turn.
+            self._slot_given_ms = self.clock.monotonic_ms()
+        return SlotAssignment(slots, given.next_ms + self._database_to_monotonic_ms())
+
+    def _report_wait(self, event: str, *, reason: str) -> None:
+        now_ms = self.clock.monotonic_ms()
+        if self._reported_wait_ms is None or now_ms - self._reported_wait_ms >= WAIT_REPORT_MS:
+            self._reported_wait_ms = now_ms
+            log.info(event, side=str(self.side), reason=reason)
 
     def apply_refusal(self, error: CallError, operation: str) -> None:
         """Lower the limit that a refused call outside the job table names, if it was refused for its rate."""
         self.budget.apply_refusal(error, operation)
 
     def _next_slot(self, request: SlotRequest) -> int:
-        while True:
-            given = self.assign_slots([request], 1)
-            if given.slots:
-                return given.slots[0][1]
-            poll_ms = self.clock.monotonic_ms() + MAX_SLOT_POLL_MS
-            self.clock.sleep_until(
-                poll_ms if given.next_ms <= poll_ms - MAX_SLOT_POLL_MS else min(given.next_ms, poll_ms)
-            )
+        began_ms, slot_ms = self.clock.monotonic_ms(), None
+        while slot_ms is None:
+            slot_ms = self._try_slot(request, began_ms, has_turn=getattr(self._request, "is_outside", False))
+        return slot_ms
+
+    def _sleep_before(self, next_ms: int) -> None:
+        """Wait before the next attempt to reserve a slot: until a time, at most for a little."""
+        poll_ms = self.clock.monotonic_ms() + MAX_SLOT_POLL_MS
+        self.clock.sleep_until(poll_ms if next_ms <= poll_ms - MAX_SLOT_POLL_MS else min(next_ms, poll_ms))
 
     def _depart(self, request: SlotRequest, until_ms: int) -> int:
         """Let one more request leave now and return 0, else the time of the next attempt.
@@ -200,12 +260,12 @@ class Pacer:
                 self._departures[scope].append(now_ms)
             return 0
 
-    def _to_monotonic_ms(self, slot_ms: int) -> int:
+    def _to_monotonic_ms(self, slot_ms: int, horizon_ms: int = SLOT_HORIZON_MS) -> int:
         """Return a slot in monotonic time, at most as far ahead as one is reserved.
 
         The clock may have been set since the store gave the slot: the thread would sleep for as long as it was wrong.
         """
-        latest_ms = self.clock.monotonic_ms() + SLOT_HORIZON_MS
+        latest_ms = self.clock.monotonic_ms() + horizon_ms
         return min(slot_ms + self._database_to_monotonic_ms(), latest_ms)
 
     def _database_to_monotonic_ms(self) -> int:

@@ -335,6 +335,15 @@ class Store:
 
         return self._patiently(assign)
 
+    def assign_overdue(self, scope: str, request: Sequence[str]) -> SlotAssignment:
+        """Reserves a slot for a request that waited for its turn (``Rates.assign_overdue``)."""
+
+        def assign() -> SlotAssignment:
+            with self._database.light_session(self._context) as session:
+                return Rates(session).assign_overdue(scope, request)
+
+        return self._patiently(assign)
+
     def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
         """Waits until work of a lane (or of any) may have arrived since the last wait; False after the time-out."""
         subscription: WorkSubscription | None = getattr(self._subscriptions, "current", None)

@@ -21,6 +21,9 @@ PACE = 0.96
 """Share of a limit that is used: a slot used up to 20 ms late must not make a second hold more than the limit."""
 SLOT_HORIZON_MS = 300
 """How far ahead slots are reserved, for processes to prepare their requests."""
+OVERDUE_HORIZON_MS = 2 * SLOT_HORIZON_MS
+"""How far ahead a request that waited for its turn may reserve: further than all others, so none is faster again and
+again. A reservation of theirs ends at most one interval after ``SLOT_HORIZON_MS`` (or is the only one)."""
 MAX_HOLD_MS = 900_000
 """Longest ``Retry-After`` that holds a scope: 15 minutes (our choice)."""
 _PERIOD_S = 1000  # GCRA counts whole requests per period: this one represents limits down to 0.001 a second
@@ -177,6 +180,24 @@ class Rates(Table):
         if not self._replace_tat(scope, tat_us, new_tat_us):
             return SlotAssignment(next_ms=now_ms)
         return self._reserve_narrow(due, requests, names, arrivals)
+
+    def assign_overdue(self, scope: str, request: Sequence[str]) -> SlotAssignment:
+        """Reserves the next slot of ``scope`` for a request that waited for its turn. Raises NotFound.
+
+        It lies up to OVERDUE_HORIZON_MS ahead, where no other request reserves. None while the scope is held, or while
+        a narrower scope has no slot as soon: the slots of the side before it would be lost to all.
+        """
+        while True:
+            names, now_ms = set(request), self._session.now_ms
+            effective, tat_us, held_ms, arrivals = self._read_with(scope, names)
+            ready_ms = max(_ready_ms([request], arrivals, now_ms), held_ms)
+            next_us = 0 if tat_us > _latest_tat_us(effective, now_ms) else tat_us
+            queue_ms = min(max(0, next_us // 1000 - now_ms), OVERDUE_HORIZON_MS)
+            if ready_ms > now_ms + max(queue_ms, _NARROW_LEAD_MS) or next_us > (now_ms + OVERDUE_HORIZON_MS) * 1000:
+                return SlotAssignment(next_ms=max(ready_ms, next_us // 1000 - OVERDUE_HORIZON_MS))
+            begin_us = max(next_us, ready_ms * 1000)
+            if self._replace_tat(scope, tat_us, begin_us + interval_us(effective)):
+                return self._reserve_narrow([-(-begin_us // 1000)], [request], names, arrivals)
 
     def _reserve_narrow(
         self, due: Sequence[int], requests: Sequence[Sequence[str]], names: set[str], arrivals: _ArrivalTimes
