@@ -159,6 +159,7 @@ def test_a_reference_inside_a_reference_is_refused(file: Path) -> None:
         ("stripe.api_key", "sk_test_planted\\nX-Other: 1", "holds a line break"),
         ("stripe.api_key", "'sk_test_planted'", "holds a quotation mark"),
         ("stripe.webhook_secret", "\\u201cwhsec_planted\\u201d", "holds a quotation mark"),
+        ("hubspot.access_token", "01234567-89AB-cdef-0123-456789abcdef", "has the form of the app's client secret"),
         ("hubspot.access_token", "", "is empty: give it a value, or leave the key out"),
         ("stripe.webhook_secret", "", "is empty"),
     ],
@@ -365,3 +366,12 @@ def test_a_postgres_beyond_this_machine_must_prove_who_it_is(file: Path, address
 )
 def test_only_a_private_network_needs_no_proof(file: Path, network: str, text: str) -> None:
     assert text in only_problem(file, f'{CREATE}[network]\nprivate = "{network}"\n')
+
+
+@pytest.mark.parametrize("own", ["/webhooks/hubspot", "/webhooks/stripe"])
+def test_the_address_of_one_webhook_is_not_the_public_address(file: Path, own: str) -> None:
+    address = f"https://sync.example.com{own}"
+    problem = only_problem(file, f'{CREATE}[server]\npublic_url = "{address}"\n')
+    assert problem.endswith(f"is the address before {own}, which wanesync adds itself: https://sync.example.com")
+    behind = read(file, f'{CREATE}[server]\npublic_url = "https://sync.example.com/webhooks"\n')
+    assert behind.server.public_url == "https://sync.example.com/webhooks", "a proxy may have such a path"

@@ -37,6 +37,8 @@ def test_a_path_that_cannot_be_one_is_refused(file: Path, reference: str) -> Non
     [
         (r"x\u0000.db", "a path without invisible characters"),
         ("~nobody-of-this-name/x.db", "no such folder is known"),
+        (" x.db", "begins or ends with a blank"),
+        ("x.db ", "begins or ends with a blank"),
         (r"a\nb.db", "a path without invisible characters"),
         (r"\u001b]8;;x.db", "a path without invisible characters"),
     ],

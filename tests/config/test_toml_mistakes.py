@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.config_files import only_problem
 from wanesync.config import toml_mistakes
+from wanesync.config.model import load
 from wanesync.core.errors import ConfigError
 
 
@@ -19,6 +20,10 @@ from wanesync.core.errors import ConfigError
         ("rate = ", "wanesync.toml:2: hubspot.rate: is no value"),
         ("rate = 5\nrate = 6", "wanesync.toml:3: hubspot.rate: is set twice"),
         ('access_token = "pat-secret', "wanesync.toml:2: hubspot.access_token: the quote is not closed"),
+        ("access_token = 'pat-secret", "wanesync.toml:2: hubspot.access_token: the quote is not closed on its line"),
+        ("access_token = '''pat-secret", "wanesync.toml:2: hubspot.access_token: the quote is not closed"),
+        ("access_token = \"it's\" # it's\nown = 'pat-secret\nrate = 5", "wanesync.toml:3: hubspot.own: the quote"),
+        (".".join("a" * 3000) + " = 1", "wanesync.toml:2: a name has more than 16 parts between dots"),
         ("[hubspot]", "wanesync.toml:2: hubspot: this table stands twice"),
         ("rate = 5 6", "wanesync.toml:2: hubspot.rate: more stands on the line"),
         ("rate", "wanesync.toml:2: an equals sign is missing"),
@@ -52,5 +57,10 @@ def test_the_mark_that_some_editors_put_in_front_is_left_out() -> None:
 
 
 def test_a_text_without_end_of_brackets_is_refused() -> None:
-    with pytest.raises(ConfigError, match="is not TOML"):
+    with pytest.raises(ConfigError, match="has too many brackets within brackets"):
         toml_mistakes.parse("a = " + "[" * 100_000, "a.toml")
+
+
+def test_a_file_that_is_far_too_large_is_not_read_to_its_end() -> None:
+    with pytest.raises(ConfigError, match=r"^zero: is larger than 4 MB"):
+        load(Path("/dev/zero"), {})

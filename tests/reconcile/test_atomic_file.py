@@ -71,3 +71,29 @@ def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
     os.close(write)
     with os.fdopen(read) as pipe:
         assert pipe.read() == "a,b\n"
+
+
+@pytest.mark.parametrize("links", [0, 1, 2])
+def test_an_open_file_is_written_where_it_is_and_a_link_to_it_stays(tmp_path: Path, links: int) -> None:
+    # As /dev/stdout is a link to /proc/self/fd/1, which leads to a file after ">".
+    output = tmp_path / "output"
+    with output.open("wb") as opened:
+        path = Path(f"/proc/self/fd/{opened.fileno()}")
+        for number in range(links):
+            link = tmp_path / f"link{number}"
+            link.symlink_to(path)
+            path = link
+        opened.write(b"before\n")
+        opened.flush()
+        check_place(path)
+        with write_text_atomically(path) as file:
+            file.write("report\n")
+        opened.write(b"after\n")
+    assert output.read_text() == "before\nreport\nafter\n"
+    assert path.is_symlink() == bool(links)
+    assert len(list(tmp_path.iterdir())) == 1 + links
+
+
+def test_a_number_of_no_open_file_is_an_error_of_ours() -> None:
+    with pytest.raises(ConfigError, match="cannot write /dev/fd/987654: Bad file descriptor"):
+        write_atomically(Path("/dev/fd/987654")).__enter__()

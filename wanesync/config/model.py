@@ -258,8 +258,11 @@ def _build_source(written: Mapping[str, Values], env: Mapping[str, str], folder:
     return SecretSource(written, look_up=look_up, check=check_secret)
 
 
-def check_secret(key: str, values: Values) -> None:
-    """Raise ``ConfigError`` unless the values of a secret are what its key takes, as at the start."""
+def check_secret(key: str, values: Values, *, place: str = "") -> None:
+    """Raise ``ConfigError`` unless the values of a secret are what its key takes, as at the start.
+
+    ``place``: where the value comes from, if not from the configuration: an option.
+    """
     section, _, name = key.rpartition(".")
     value: object = list(values) if key in SECRET_LISTS else values[0]
     model: type[BaseModel] = SECTIONS[section] if section else Config
@@ -268,7 +271,7 @@ def check_secret(key: str, values: Values) -> None:
         model.model_validate({name: value})
     except ValidationError as error:
         problems = [
-            f"{key}: the value that was read {_explain(item)}"
+            f"{place or key}: the value that was read {_explain(item)}"
             for item in error.errors(include_url=False)
             if item["loc"][:1] == (name,)
         ]
@@ -282,12 +285,13 @@ def _read(path: Path | None) -> tuple[tables.Table, KeyLocations, list[ConfigPro
         return {}, KeyLocations(), []
     try:
         with path.open("rb") as file:
-            found, text = os.fstat(file.fileno()), toml_mistakes.decode(file.read(), path.name)
+            found, content = os.fstat(file.fileno()), file.read(toml_mistakes.MAX_BYTES + 1)
     except OSError as error:
         advice = "make one with wanesync init, or name another with --config"
         if isinstance(error, PermissionError):
             advice = "let the user of this process read it (chgrp to one of its groups, chmod 640)"
         raise ConfigError([f"{path}: cannot be read ({error.strerror}): {advice}"]) from error
+    text = toml_mistakes.decode(content, path.name)
     data = toml_mistakes.parse(text, path.name)
     return data, KeyLocations(path.name, find_lines(text)), _check_place(data, path, found)
 

@@ -63,7 +63,9 @@ def check_database_path(data: Table) -> Iterator[ConfigProblem]:
     except ConfigError as error:
         yield from (ConfigProblem(("database",), text) for text in error.problems)
         return
-    if name.startswith("//") or name.endswith("/") or "?" in name:
+    if name != name.strip() or path.name != path.name.strip():
+        yield ConfigProblem(("database",), "begins or ends with a blank: leave it out")
+    elif name.startswith("//") or name.endswith("/") or "?" in name:
         text = "must be sqlite:FILE, relative to the folder of the configuration, or sqlite:/FOLDER/FILE, absolute"
         yield ConfigProblem(("database",), text)
     elif path.is_absolute() and len(path.parts) == 2:

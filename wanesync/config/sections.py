@@ -33,6 +33,7 @@ from wanesync.config.value_types import (
     PrivateNetwork,
     Property,
     ProxyAddress,
+    PublicAddress,
     Rate,
     RefreshSeconds,
     Section,
@@ -124,7 +125,7 @@ class Server(Section):
 
     host: ListeningHost = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8787
-    public_url: Address | None = None
+    public_url: PublicAddress | None = None
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 40 * 1024 * 1024
     certificate: FilePath | None = None
     key: FilePath | None = None

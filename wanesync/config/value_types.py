@@ -64,6 +64,9 @@ MIN_TOKEN_CHARS = 24
 """Shortest token that is accepted (our choice): 24 letters and digits cannot be guessed."""
 MAX_HOST_CHARS = 253
 """RFC 1035, without the last dot."""
+WEBHOOK_PATHS = ("/webhooks/hubspot", "/webhooks/stripe")
+"""Where webhooks arrive, behind the public address."""
+UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 NO_ADDRESS = "must be an address such as https://host.example, or with a port https://host.example:8443"
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/\[\]!$&'()*+,;=%-]*")
 """RFC 3986, without those that begin a query or a fragment, or end a user."""
@@ -116,6 +119,13 @@ def _address(value: str) -> str:
     if parts.scheme == "http" and not is_loopback(value):
         raise ValueError("must begin with https:// (http:// only for this machine)")
     return value.rstrip("/")
+
+
+def _public_url(value: str) -> str:
+    own = next((path for path in WEBHOOK_PATHS if value.endswith(path)), "")
+    if own:
+        raise ValueError(f"is the address before {own}, which wanesync adds itself: {value.removesuffix(own)}")
+    return value
 
 
 def _is_host(netloc: str, host: str) -> bool:
@@ -192,7 +202,9 @@ def _hubspot_secret(value: SecretStr) -> SecretStr:
 
 
 def _hubspot_token(value: SecretStr) -> SecretStr:
-    return _refuse_of_stripe(_secret(value), "is HubSpot's access token (pat-…)")
+    if UUID.fullmatch(_secret(value).get_secret_value()):
+        raise ValueError("has the form of the app's client secret, but this is its access token (pat-…)")
+    return _refuse_of_stripe(value, "is HubSpot's access token (pat-…)")
 
 
 def _refuse_of_stripe(value: SecretStr, what: str) -> SecretStr:
@@ -371,12 +383,14 @@ FieldName = Annotated[
 ]
 ListeningHost = Annotated[str, Field(min_length=1), AfterValidator(_listening_host)]
 Address = Annotated[str, AfterValidator(_address)]
+PublicAddress = Annotated[Address, AfterValidator(_public_url)]
 NetworkAddress = Annotated[str, AfterValidator(_network)]
 MetricsToken = Annotated[SecretStr, AfterValidator(_metrics_token)]
 ProxyAddress = Annotated[SecretStr, AfterValidator(_proxy)]
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_file_path)]
 """A file; ``load`` makes a relative path begin at the folder of the configuration."""
-Database = Annotated[str, AfterValidator(_database), Field(repr=False)]
+DatabaseText = Annotated[str, AfterValidator(_database)]
+Database = Annotated[DatabaseText, Field(repr=False)]
 Rate = Annotated[float, Field(gt=0, le=1000)]
 Share = Annotated[float, Field(gt=0, le=1)]
 PrivateNetwork = Annotated[str, AfterValidator(_private_network)]

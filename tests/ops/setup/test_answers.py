@@ -11,7 +11,7 @@ import pytest
 from wanesync.config.example import read_example
 from wanesync.config.model import load
 from wanesync.core.errors import ConfigError
-from wanesync.ops.setup.answers import FILES, Answers, fill_example, find_pending, write_configuration
+from wanesync.ops.setup.answers import FILES, Answers, choose_port, fill_example, find_pending, write_configuration
 
 CREATE = {"create.customers": "all", "create.contacts": "none"}
 
@@ -24,6 +24,15 @@ def test_answers_stand_in_the_example_where_it_explains_them() -> None:
     assert found["create"] == {"customers": "all", "contacts": "none"}
     assert found["stripe"]["api_key"] == "env:KEY"
     assert len(text.splitlines()) == len(read_example().splitlines()), "every explanation stays"
+
+
+def test_a_public_address_of_this_machine_is_listened_at() -> None:
+    here = choose_port(Answers(values={"server.public_url": "http://127.0.0.1:9001"}))
+    assert tomllib.loads(fill_example(read_example(), here.values))["server"]["port"] == 9001
+    for address in ("https://sync.example.com:8443", "http://localhost"):
+        answers = Answers(values={"server.public_url": address})
+        assert choose_port(answers) == answers, "something stands in front"
+    assert choose_port(Answers()) == Answers()
 
 
 def test_a_text_is_quoted() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from wanesync.config.example import read_example
 from wanesync.config.locations import variable_name
@@ -39,7 +40,7 @@ class Answers:
     """
 
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    values: Mapping[str, str | bool] = field(default_factory=dict)
+    values: Mapping[str, str | bool | int] = field(default_factory=dict)
 
 
 def allow_addresses(answers: Answers) -> Answers:
@@ -48,6 +49,14 @@ def allow_addresses(answers: Answers) -> Answers:
     if all(url == address for url, address in zip(given, REAL_APIS.values(), strict=True)):
         return answers
     return replace(answers, values={**answers.values, "network.allow_base_url": True})
+
+
+def choose_port(answers: Answers) -> Answers:
+    """Return the answers with the port that a public address of this machine names: nothing stands in front there."""
+    address = urlsplit(str(answers.values.get("server.public_url", "")))
+    if address.scheme != "http" or address.port is None:
+        return answers
+    return replace(answers, values={**answers.values, "server.port": address.port})
 
 
 def write_configuration(path: Path, answers: Answers) -> list[Path]:
@@ -74,7 +83,7 @@ def write_configuration(path: Path, answers: Answers) -> list[Path]:
     return [*places.values(), path]
 
 
-def fill_example(text: str, values: Mapping[str, str | bool]) -> str:
+def fill_example(text: str, values: Mapping[str, str | bool | int]) -> str:
     """Return the example with values in it: key (``stripe.api_key``) -> text. Raises ``KeyError`` for another key."""
     waiting = dict(values)
     section = ""

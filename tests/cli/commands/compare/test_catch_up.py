@@ -61,3 +61,12 @@ def test_a_side_that_cannot_be_read_does_not_keep_the_other_from_its_catch_up(
     with pytest.raises(VendorUnavailable, match="hubspot could not be read, and is read again next time"):
         command.catch_up(config_file=installation.file)
     assert capsys.readouterr().out == "stripe: 1 change, 1 purchase not known before.\n"
+
+
+def test_a_right_that_the_key_lacks_is_named_with_the_way_out(
+    installation: Installation, results: dict[Side, CatchUpResult | CallError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    results[Side.STRIPE] = CallError(Side.STRIPE, Failure.FORBIDDEN, "status 403", 403, scope="rak_event_read")
+    with pytest.raises(VendorUnavailable, match=r"lacks rak_event_read\): wanesync doctor names what the key lacks"):
+        command.catch_up(config_file=installation.file)
+    assert capsys.readouterr().out.startswith("hubspot: ")

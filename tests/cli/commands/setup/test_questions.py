@@ -34,6 +34,10 @@ def test_options_are_the_answers() -> None:
     assert not is_interactive()
 
 
+def test_a_reference_to_the_database_is_read_later() -> None:
+    assert collect({**GIVEN, "database": "env:DATABASE"}, ask=False).values["database"] == "env:DATABASE"
+
+
 def test_what_has_no_default_must_be_given() -> None:
     with pytest.raises(ConfigError, match=r"--create-contacts all\|none"):
         collect({"create.customers": "all"}, ask=False)
@@ -48,6 +52,14 @@ def test_what_has_no_default_must_be_given() -> None:
             "--stripe-api-key takes env:NAME, file:PATH or another reference: other users see options",
         ),
         ("server.public_url", "sync.example.com", "--public-url must be an address such as https://"),
+        (
+            "server.public_url",
+            "https://a.example/webhooks/hubspot",
+            "--public-url is the address before /webhooks/hubspot",
+        ),
+        ("database", "mysql://sync@db/sync", "--database must be sqlite:FILE or postgresql://"),
+        ("database", "postgresql://sync:p@ss@db/sync", "--database holds a user name or a password with a character"),
+        ("database", "sqlite:/state.db", "--database is a file at the root of the disk"),
         ("create.contacts", "some", "must be all or none"),
         ("fields.default_country", "Germany", "must be the ISO 3166-1 code"),
     ],

@@ -70,7 +70,7 @@ def test_it_is_created_listed_adopted_and_removed(stage: Stage) -> None:
     done = stage.run("create")
     assert done.exit_code == 0, done.output
     place = stage.folder / "keys" / "hook"
-    assert f"wrote {place}" in done.output
+    assert f"wrote {place}: a serve or up that runs reads it by itself\n" in done.output
     assert stat.S_IMODE(place.stat().st_mode) == 0o600
     secret = place.read_text().strip()
     assert secret.startswith("whsec_")
@@ -105,7 +105,8 @@ def test_a_replaced_one_gets_a_new_secret_in_another_file(stage: Stage) -> None:
 
 def test_without_a_named_file_the_secret_lies_beside_the_configuration(stage: Stage) -> None:
     stage.configure("whsec_of_before")
-    assert stage.run("create").exit_code == 0
+    done = stage.run("create")
+    assert 'stripe-webhook-secret" in [stripe], then restart wanesync serve or up, if it runs' in done.output
     assert (stage.folder / "stripe-webhook-secret").exists()
 
 
@@ -120,6 +121,22 @@ def test_a_key_without_the_right_is_told_which_one_it_lacks(stage: Stage) -> Non
 def test_a_key_is_no_argument(stage: Stage) -> None:
     refused = CliRunner().invoke(app, ["webhooks", "stripe", "list", "--key", "rk_test_1", "--config", str(stage.file)])
     assert "env:NAME, file:PATH or another reference" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("rk_test_\u200bhidden", "--key: the value that was read holds an invisible character (U+200B)"),
+        ("rk_test_\nhidden", "--key: the value that was read holds a line break"),
+        ("pat-na1-hidden", "--key: the value that was read must be a secret or restricted key"),
+    ],
+)
+def test_a_key_that_can_be_none_is_named_as_that_of_the_option(stage: Stage, content: str, expected: str) -> None:
+    stage.write("setup-key", content)
+    refused = stage.run("list")
+    assert isinstance(refused.exception, ConfigError)
+    assert expected in str(refused.exception)
+    assert "hidden" not in str(refused.exception)
 
 
 def test_a_key_of_another_account_touches_nothing(stage: Stage) -> None:

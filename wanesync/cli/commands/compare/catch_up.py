@@ -26,7 +26,7 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
             try:
                 caught[side] = rounds.run(side)
             except (CallError, VendorUnavailable) as error:
-                failed.append(f"{side} could not be read, and is read again next time: {error}")
+                failed.append(f"{side} could not be read, and is read again next time: {_explain(error)}")
             except SidePaused as error:
                 paused.append(error)
     if as_json:
@@ -51,3 +51,7 @@ def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
         raise VendorUnavailable("\n".join([*failed, *map(str, paused)]))
     if paused:
         raise GuardError("\n".join(map(str, paused)))
+
+
+def _explain(error: CallError | VendorUnavailable) -> str:
+    return error.with_advice if isinstance(error, CallError) else str(error)

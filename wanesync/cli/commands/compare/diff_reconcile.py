@@ -14,6 +14,7 @@ import typer
 from wanesync.accounts import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE
 from wanesync.cli.commands.compare import reconcile_options as options
 from wanesync.cli.commands.compare.reconcile_options import ListingOptions, ReconcileOptions
+from wanesync.cli.commands.compare.report_places import refuse_places
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.cli.operator import find_operator
 from wanesync.cli.option_groups import spread_options
@@ -89,6 +90,7 @@ def diff(
     """
     output = ReportOutput(listing.csv_file, listing.html_file, show_values=show_values, as_json=as_json)
     with _open_runtime(config_file) as (config, _, runtime):
+        refuse_places(config, config_file, listing.written, {"--snapshot": listing.snapshot})
         output = replace(output, links=not config.is_rehearsal)
         with _open_session(config, runtime, listing) as session:
             report, since_ms = _compare(session, since, as_json=as_json)
@@ -115,6 +117,8 @@ def reconcile(
         return
     output = ReportOutput(listing.csv_file, listing.html_file, show_values=show_values, as_json=as_json)
     with _open_runtime(config_file) as (config, store, runtime):
+        read = {"--snapshot": listing.snapshot, "--decisions": asked.decisions, "--apply": asked.apply}
+        refuse_places(config, config_file, {**listing.written, "--plan-out": asked.plan_out}, read)
         build_generation_marker(config, store, threading.Event()).check()
         if asked.apply is not None:
             check_plan(runtime, asked.apply)
@@ -163,14 +167,14 @@ def _compare(session: ReconcileSession, since: str | None, *, as_json: bool) -> 
     """The report, and since when changes were compared; None after a full listing."""
     if since is not None:
         since_ms = _read_since(session, since)
-        _print_lines([f"Comparing what changed since {format_time(since_ms)}."], as_json=as_json)
         with _show_progress() as progress:
             report = session.compare_changes(since_ms, progress)
         if report is not None:
+            _print_lines([f"Compared what changed since {format_time(since_ms)}."], as_json=as_json)
             return report, since_ms
         make_console(error=True).print(
-            "Both sides are listed in full: there was no full run yet, or the 30 days are over for which Stripe "
-            "keeps events."
+            "Both sides are listed in full: there was no reconcile or first listing yet, or the 30 days are over for "
+            "which Stripe keeps events."
         )
     _print_cost(session)
     with _show_progress() as progress:

@@ -90,6 +90,11 @@ class ListingOptions:
     html_file: HtmlFile = None
     snapshot: SnapshotFile = None
 
+    @property
+    def written(self) -> dict[str, Path | None]:
+        """Option -> the file it writes."""
+        return {"--csv": self.csv_file, "--html": self.html_file}
+
 
 @dataclass(frozen=True, slots=True)
 class ReconcileOptions:

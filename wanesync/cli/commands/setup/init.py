@@ -20,7 +20,7 @@ from wanesync.core.setup.permissions import Right, list_permissions, list_scopes
 from wanesync.ops.checks.doctor import examine_keys
 from wanesync.ops.checks.findings import State
 from wanesync.ops.field_map import MapClaim
-from wanesync.ops.setup.answers import allow_addresses, find_pending, write_configuration
+from wanesync.ops.setup.answers import allow_addresses, choose_port, find_pending, write_configuration
 from wanesync.ops.setup.hubspot_account import find_setup_problems, is_prepared, list_next_steps, prepare_hubspot
 from wanesync.output import print_line
 from wanesync.terminal import make_console
@@ -145,12 +145,14 @@ def _read_or_create(config_file: Path | None, path: Path, given: dict[str, str |
         except ConfigError:
             if not is_interactive():
                 raise _write_example(path) from None
-    for written in write_configuration(path, allow_addresses(collect(given, ask=is_interactive()))):
+    answers = collect(given, ask=is_interactive())
+    for written in write_configuration(path, choose_port(allow_addresses(answers))):
         print_line(f"wrote      {written}")
     waiting = [f"{key} into {place}" for key, place in find_pending(path).items() if key in API_KEYS.values()]
+    modes = "" if all(" the variable " in one for one in waiting) else " (files of mode 0600)"
     if waiting:
         origin = f"wanesync webhooks hubspot write DIR leads to HubSpot's token, {PERMISSIONS} lists the rights of both"
-        raise ConfigError([f"put {' and '.join(waiting)} (mode 0600), then run wanesync init again; {origin}"])
+        raise ConfigError([f"put {' and '.join(waiting)}{modes}, then run wanesync init again; {origin}"])
     return _read_or_create(config_file, path, {})
 
 

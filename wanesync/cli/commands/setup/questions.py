@@ -9,12 +9,15 @@ from typing import Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from wanesync.config.overrides import check_database_path
 from wanesync.config.references import is_reference
 from wanesync.config.value_types import (
     Address,
     Country,
+    DatabaseText,
     HubSpotSecrets,
     HubSpotToken,
+    PublicAddress,
     StripeKey,
     StripeSecrets,
 )
@@ -27,7 +30,8 @@ TYPES: Mapping[str, Any] = {
     "hubspot.webhook_secret": HubSpotSecrets,
     "stripe.api_key": StripeKey,
     "stripe.webhook_secret": StripeSecrets,
-    "server.public_url": Address,
+    "server.public_url": PublicAddress,
+    "database": DatabaseText,
     "hubspot.base_url": Address,
     "stripe.base_url": Address,
     "fields.default_country": Country,
@@ -95,14 +99,15 @@ def _check(key: str, value: str, name: str) -> str:
     """Return why a value cannot be used, "" if it can; nothing of a secret is shown."""
     if key in CREATE and value not in ("all", "none"):
         return f"{name} must be all or none"
-    if key not in TYPES:
+    if key not in TYPES or (key == "database" and is_reference(value)):
         return ""
     try:
         TypeAdapter(TYPES[key]).validate_python(value)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)[0]
         return f"{name} {found.get('ctx', {}).get('error', found['msg'])}"
-    return ""
+    problems = check_database_path({key: value}) if key == "database" else ()
+    return next((f"{name} {problem.text}" for problem in problems), "")
 
 
 def _ask(known: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ import typer
 
 from wanesync.cli.context import DEFAULT_FILE, AsJson, ConfigFile, Yes, read_config
 from wanesync.config.managers.reader import ManagerReader
-from wanesync.config.model import API_KEYS
+from wanesync.config.model import API_KEYS, check_secret
 from wanesync.config.raw_values import find_named_file
 from wanesync.config.references import is_reference, resolve_secret
 from wanesync.core.errors import CallError, ConfigError, Failure, KeyRefused
@@ -94,8 +94,8 @@ def create(
     print_line(f"{endpoint.id} {result.made}: {endpoint.url}, {len(endpoint.events)} events, API {endpoint.version}")
     if written:
         named = find_named_file(chosen.file, "stripe", "webhook_secret") == place
-        setting = "" if named else f'set webhook_secret = "file:{written}" in [stripe], then '
-        print_line(f"wrote {written}: {setting}restart wanesync serve or up, if it runs")
+        setting = f'set webhook_secret = "file:{written}" in [stripe], then restart wanesync serve or up, if it runs'
+        print_line(f"wrote {written}: {'a serve or up that runs reads it by itself' if named else setting}")
     else:
         print_line("its signing secret is shown in Stripe: Workbench, Webhooks; --replace makes a new one")
     if result.made is not Made.REPLACED and endpoint.version != chosen.wish.version:
@@ -169,7 +169,9 @@ def _resolve_key(reference: str) -> str:
         raise ConfigError(
             ["--key takes env:NAME, file:PATH or another reference: other users see the arguments of a command"]
         )
-    return resolve_secret(reference, os.environ, Path(), ManagerReader()).strip()
+    key = resolve_secret(reference, os.environ, Path(), ManagerReader())
+    check_secret(API_KEYS[Side.STRIPE], (key,), place="--key")
+    return key
 
 
 def _as_json(endpoint: Endpoint, wish: EndpointWish) -> dict[str, object]:
