@@ -289,7 +289,7 @@ class CrowdedClock(VirtualClock):
             self.now += min(left_ms, self.step_ms)
 
 
-@pytest.mark.parametrize(("per_s", "bulk_per_s"), [(0.5, 0.0), (6.0, 0.0), (6.0, 4.0), (90.0, 0.0), (90.0, 30.0)])
+@pytest.mark.parametrize(("per_s", "bulk_per_s"), [(2.0, 0.0), (6.0, 0.0), (6.0, 4.0), (90.0, 0.0), (90.0, 30.0)])
 def test_a_listing_has_its_share_beside_workers_that_take_every_slot(
     database_url: str, per_s: float, bulk_per_s: float
 ) -> None:

@@ -6,6 +6,8 @@ import queue
 import threading
 from collections.abc import Sequence
 
+from structlog.testing import capture_logs
+
 from wanesync.sync.group_commit import BUSY_S, MAX_SHARED_WEIGHT, GroupCommit
 
 WAIT_S = 10
@@ -114,3 +116,18 @@ def test_while_a_thread_waits_for_others_no_other_one_takes_them() -> None:
     group.put(["f", "g", "h"])
     assert commits.begun.get(timeout=WAIT_S) == ["f", "g", "h"], "three are enough"
     commits.gate.release(2)
+
+
+def test_a_wait_for_others_that_fails_holds_up_no_commit() -> None:
+    def fail(_seconds: float) -> None:
+        raise OSError("no clock")
+
+    commits = Commits()
+    commits.gate.release(9)
+    group = GroupCommit(commits, lambda _item: 1, sleep=fail, monotonic_s=lambda: 0.0)
+    group._ended_s = 0.0
+    with capture_logs() as logs:
+        for item in "abc":
+            group.put([item])
+            assert commits.begun.get(timeout=WAIT_S) == [item]
+    assert [line["error"] for line in logs][:1] == ["no clock"]

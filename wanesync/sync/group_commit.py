@@ -12,7 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import structlog
+
 _T = TypeVar("_T")
+log = structlog.get_logger()
 
 BUSY_S = 0.05
 """An item that comes so soon after a commit is one of many: 20 in a second (our choice)."""
@@ -99,7 +102,10 @@ class GroupCommit(Generic[_T]):
         if self._skips:
             self._skips -= 1
             return
-        self.sleep(self.gather_s)
+        try:
+            self.sleep(self.gather_s)
+        except Exception as error:  # noqa: BLE001 - what waits is committed at once, and nothing would commit it later
+            log.warning("webhooks are committed without a wait for others", error=str(error))
         self._vain = 0 if len(self._queue) > 1 else min(self._vain + 1, MAX_VAIN)
         self._skips = (1 << self._vain) - 1
 
