@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import queue
 import random
 import signal
 import socket
@@ -254,12 +255,13 @@ class Sandbox:
 
 def serve(options: Options, announce: Callable[[Sandbox], None]) -> None:
     """Run until SIGINT or SIGTERM; ``announce`` is called once both ports answer. Main thread only."""
-    stopped = threading.Event()
+    # A handler may run while this thread holds the lock of an event in ``wait``, and would wait for it for ever.
+    stopped: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stopped.set())
+        signal.signal(number, lambda number, _frame: stopped.put(number))
     with Sandbox(options) as sandbox:
         announce(sandbox)
-        stopped.wait()
+        stopped.get()
 
 
 def _listen(ports: Mapping[Side, int]) -> dict[str, socket.socket]:
