@@ -7,6 +7,7 @@ from wanesync.admin.lane_samples import MIN_GAP_MS, SPAN_MS, LaneSamples, draw_p
 from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Side
 from wanesync.store import Store
+from wanesync.store.tables.operating.samples import SHORT_MS
 
 
 def test_size_and_age_of_a_lane_are_kept_for_five_minutes(store: Store, clock: Clock) -> None:
@@ -22,6 +23,21 @@ def test_size_and_age_of_a_lane_are_kept_for_five_minutes(store: Store, clock: C
     clock.advance(SPAN_MS + MIN_GAP_MS)
     samples.take(store)
     assert len(samples.of("stripe")) == 1
+
+
+def test_a_new_process_begins_with_the_samples_that_are_stored(store: Store, clock: Clock) -> None:
+    clock.advance(60_000 - store.now_ms() % 60_000)
+    for size in range(1, 41):
+        store.run(lambda tx, size=size: tx.samples.add({"size.stripe": size, "age.stripe": size * 10}))  # type: ignore[misc] # binds the loop's value
+        clock.advance(SHORT_MS)
+    samples = LaneSamples()
+    samples.take(store)
+    found = samples.of("stripe")
+    assert [sample.size for sample in found] == [*range(11, 41), 0]
+    assert found[0].oldest_s == 110
+    assert [sample.at_ms for sample in found] == sorted({sample.at_ms for sample in found})
+    samples.fill(store)
+    assert len(samples.of("stripe")) == len(found), "they are read once"
 
 
 def test_points_reach_from_the_bottom_to_the_top() -> None:

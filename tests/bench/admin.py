@@ -30,7 +30,7 @@ from tests.support.admin import CHEAP, PASSWORD
 from tests.support.program import Program
 from wanesync.bench.figures import describe_machine, percentile
 from wanesync.bench.large_tables import open_filler
-from wanesync.bench.postgres_cluster import temporary_cluster
+from wanesync.bench.postgres_cluster import Cluster, temporary_cluster
 from wanesync.child_process import clean_environment
 from wanesync.core.model import Conflict, Link, Record, Side, StoredRecord
 from wanesync.core.operating.operators import SYSTEM, OperatorRole
@@ -95,9 +95,10 @@ def fill(store: Store, url: str, rows: Rows) -> None:
     with open_filler(url, store.now_ms()) as insert:
         for what, count in (("done", rows.done), ("dead", rows.dead), ("ready", rows.ready)):
             insert(what, count)
-        for what in ("minutes", "minutes_of_times"):
+        for what in ("minutes", "minutes_of_times", "samples"):
             insert(what, rows.days * 1440)
-        insert("hours", 1)
+        for what in ("hours", "samples_by_hour"):
+            insert(what, 1)
         _fill_people(store, rows)
         _fill_history(store, rows)
 
@@ -238,12 +239,32 @@ def run_admin(url: str, key: str, folder: Path) -> Iterator[Caller]:
         program.end()
 
 
-def measure(url: str, folder: Path, rows: Rows, rounds: int, more: Sequence[str]) -> tuple[list[Page], dict[str, int]]:
-    """Fill a database and measure every page over it: the pages, and path -> bytes of the first load."""
+@contextmanager
+def _open_database(name: str, keep: Path | None) -> Iterator[tuple[str, Path]]:
+    """The address of a database and the folder of its key; with ``keep`` both are there the next time."""
+    with ExitStack() as stack:
+        temporary = None if keep else stack.enter_context(tempfile.TemporaryDirectory(prefix="wanesync-bench-"))
+        folder = keep / name if keep else Path(str(temporary))
+        folder.mkdir(parents=True, exist_ok=True)
+        if name == "sqlite":
+            yield f"sqlite:{folder}/admin.db", folder
+        elif keep is None:
+            yield stack.enter_context(temporary_cluster()).url, folder
+        else:
+            cluster = Cluster(folder / "server")
+            if not cluster.folder.exists():
+                cluster.folder.mkdir()
+                cluster.create()
+            cluster.start()
+            stack.callback(cluster.crash)
+            yield cluster.url, folder
+
+
+def prepare(url: str, folder: Path, rows: Rows) -> str:
+    """Fill a database, unless it was filled before; return its key."""
     kept = folder / "key"
     if kept.exists():
-        with run_admin(url, kept.read_text(), folder) as caller:
-            return _measure_pages(caller, rounds, more)
+        return kept.read_text()
     key = "bnch:" + base64.b64encode(secrets.token_bytes(32)).decode()
     with closing(open_store(url, [key], migrate=True)) as store:
         began_s = time.monotonic()
@@ -251,11 +272,11 @@ def measure(url: str, folder: Path, rows: Rows, rounds: int, more: Sequence[str]
         fill(store, url, rows)
         sys.stderr.write(f"filled within {time.monotonic() - began_s:.0f} s\n")
     kept.write_text(key)
-    with run_admin(url, key, folder) as caller:
-        return _measure_pages(caller, rounds, more)
+    return key
 
 
-def _measure_pages(caller: Caller, rounds: int, more: Sequence[str]) -> tuple[list[Page], dict[str, int]]:
+def measure(caller: Caller, rounds: int, more: Sequence[str]) -> tuple[list[Page], dict[str, int]]:
+    """Measure every page: the pages, and path -> bytes of the first load."""
     paths = list(dict.fromkeys([*caller.find_pages(), *more]))
     pages = [page for path in paths if (page := caller.measure(path, rounds)) is not None]
     return pages, {page.path: caller.measure_first_load(page.path) for page in pages}
@@ -267,19 +288,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=40, help="requests of each page")
     parser.add_argument("--share", type=float, default=1.0, help="share of the rows, for a trial")
     parser.add_argument("--only", choices=["sqlite", "postgres"], help="one of the databases")
-    parser.add_argument(
-        "--keep", type=Path, metavar="FOLDER", help="of SQLite: where the file stays, for the next time"
-    )
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where the databases stay, for the next time")
+    parser.add_argument("--fill", action="store_true", help="only fill them, with --keep")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures")
     options = parser.parse_args()
     kept: dict[str, object] = {}
     worst = 0
     for name in (options.only,) if options.only else ("sqlite", "postgres"):
-        with ExitStack() as stack:
-            folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wanesync-bench-")))
-            url = f"sqlite:{folder}/admin.db" if name == "sqlite" else stack.enter_context(temporary_cluster()).url
-            rows = Rows().scale(options.share)
-            pages, loads = measure(url, folder, rows, options.rounds, MORE)
+        with _open_database(name, options.keep) as (url, folder):
+            key = prepare(url, folder, Rows().scale(options.share))
+            if options.fill:
+                continue
+            with run_admin(url, key, folder) as caller:
+                pages, loads = measure(caller, options.rounds, MORE)
             heaviest = max(loads, key=lambda path: loads[path])
             lines = [f"{name}, {describe_machine(url)}", *map(str, sorted(pages, key=lambda page: -page.p95_ms))]
             lines.append(f"first load: {loads[heaviest] / 1000:.1f} KB at most ({heaviest})\n")

@@ -64,6 +64,25 @@ def test_an_hour_has_sixty_complete_minutes(store: Store, clock: Clock) -> None:
     assert (trends.done, trends.failed, trends.success_rate) == (90, 10, 0.9)
 
 
+def test_queues_and_limits_are_shown_as_they_were(store: Store, clock: Clock) -> None:
+    fill(store, clock)
+    clock.advance(MINUTE_MS)
+    for size, limit in ((40, 10), (5, 20)):
+        samples = {"size.stripe": size, "age.stripe": size / 2, "limit.stripe": limit}
+        store.run(lambda tx, samples=samples: tx.samples.add(samples))  # type: ignore[misc] # binds the loop's value
+        clock.advance(2 * MINUTE_MS)
+    store.run(lambda tx: tx.rates.set_limit("stripe", 25))
+    trends = read_trends(store, Period.HOUR, None, TARGET_S)
+    at = chart(trends, "queue").lines[1].values.index(40)
+    assert [lines(trends, "queue", step)["stripe"] for step in range(at, at + 3)] == [40, None, 5]
+    assert [lines(trends, "age", step)["stripe"] for step in range(at, at + 3)] == [20, None, 2.5]
+    limits = [lines(trends, "requests", step)["stripe_limit"] for step in (0, at - 1, at, at + 1, at + 2)]
+    assert limits == [10, 10, 10, 10, 20], "a gap goes on as it was, and what came before is not known better"
+    assert lines(trends, "queue", at)["hubspot"] is None
+    assert chart(trends, "queue").summary == "at most HubSpot 0, Stripe 40"
+    assert chart(trends, "age").summary == "at most 20 s"
+
+
 def test_summaries_say_what_the_whole_period_had(store: Store, clock: Clock) -> None:
     fill(store, clock)
     trends = read_trends(store, Period.DAY, None, TARGET_S)
@@ -71,6 +90,8 @@ def test_summaries_say_what_the_whole_period_had(store: Store, clock: Clock) -> 
         "webhooks": "120 accepted, 6 refused",
         "jobs": "90 done, 10 failed",
         "retries": "9 retries, 1 given up",
+        "queue": "at most HubSpot 0, Stripe 0",
+        "age": "at most 0 s",
         "requests": "600 requests, 6 answered with 429",
         "share": "99.5 % of 200 changes",
     }

@@ -60,6 +60,7 @@ TEXTS = {
     "reconcile_items": {"id", "run_id", "kind", "hubspot_id", "stripe_id"},
     "log_lines": {"id", "event", "logger", "process", "side", "record_id", "correlation_id"},
     "figures": {"name", "labels"},
+    "samples": {"name"},
     "job_traces": {"lane", "kind", "key", "context"},
     "api_answers": {"id", "request_hash", "answer"},
     "job_attempts": {"job_id", "outcome", "code", "reason"},

@@ -1,4 +1,7 @@
-"""The size and the age of each lane over the last five minutes, as this process saw them: for the small charts."""
+"""The size and the age of each lane over the last five minutes, for the small charts.
+
+They are those that this process saw, and before its start those that are stored (``ops.samples``).
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wanesync.core.model import Side
+from wanesync.ops.samples import Sample, read_samples
+from wanesync.store.tables.operating.samples import SHORT_MS
 
 if TYPE_CHECKING:
     from wanesync.ops.health.lane_status import LaneState
-    from wanesync.store.database import Store
+    from wanesync.store.database import Store, Tx
 
 SPAN_MS = 300_000
 """How long samples are kept: 5 min."""
@@ -38,10 +43,12 @@ class LaneSamples:
         self._span_ms = span_ms
         self._samples: dict[str, deque[LaneSample]] = {str(side): deque() for side in Side}
         self._guard = threading.Lock()
+        self._is_filled = False
 
     def take(self, store: Store) -> None:
         """Read both lanes and keep what they are now. Raises DatabaseUnavailable."""
         with store.reading() as tx:
+            self._fill(tx)
             rows, now_ms = tx.jobs.depth(), tx.now_ms
         found = {}
         for side in self._samples:
@@ -56,6 +63,28 @@ class LaneSamples:
         self._keep(
             now_ms, {side: LaneSample(now_ms, lane.due + lane.running, lane.oldest_s) for side, lane in lanes.items()}
         )
+
+    def fill(self, store: Store) -> None:
+        """Begin with the samples that are stored, once. Raises DatabaseUnavailable."""
+        if not self._is_filled:
+            with store.reading() as tx:
+                self._fill(tx)
+
+    def _fill(self, tx: Tx) -> None:
+        if self._is_filled:
+            return
+        end_ms = tx.now_ms - tx.now_ms % SHORT_MS
+        times = range(end_ms - self._span_ms, end_ms, SHORT_MS)
+        sizes, ages = (read_samples(tx, sample, tuple(Side), times) for sample in (Sample.SIZE, Sample.AGE))
+        with self._guard:
+            self._is_filled = True
+            for side in Side:
+                found = [*zip(times, sizes[side], ages[side], strict=True)]
+                self._samples[side].extendleft(
+                    LaneSample(at_ms, int(size), age)
+                    for at_ms, size, age in reversed(found)
+                    if size is not None and age is not None
+                )
 
     def _keep(self, now_ms: int, found: Mapping[str, LaneSample]) -> None:
         with self._guard:

@@ -32,6 +32,7 @@ class OverviewReader:
     def read(self, choice: Choice) -> Overview:
         """Read the overview. Raises DatabaseUnavailable."""
         overview = read_overview(self._store, self.read_trends(choice), self._target_s)
+        self.samples.fill(self._store)
         self.samples.add(overview.at_ms, overview.status.lanes)
         return overview
 

@@ -78,6 +78,19 @@ INSERT INTO figures (name, span_ms, start_ms, labels, amount, total_ms, b0, b1, 
 SELECT s.name, 60000, (CAST(:now AS BIGINT) / 60000 - n.i) * 60000, s.labels, 35, 9000, 0, 0, 1, 2, 4, 8, 8, 6, 3, 2, 1, 0,
     0, 0, 0, 0, 0, 0, 0, 0 FROM n CROSS JOIN s;
 
+-- name: samples
+WITH RECURSIVE n (i) AS (SELECT CAST(:first AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < :last),
+    s (name) AS (VALUES ('size.hubspot'), ('size.stripe'), ('age.hubspot'), ('age.stripe'), ('limit.hubspot'),
+        ('limit.stripe'))
+INSERT INTO samples (name, span_ms, start_ms, value)
+SELECT s.name, 60000, (CAST(:now AS BIGINT) / 60000 - n.i) * 60000, (n.i * 7919) % 50 FROM n CROSS JOIN s;
+
+-- name: samples_by_hour
+INSERT INTO samples (name, span_ms, start_ms, value)
+SELECT name, 3600000, start_ms - start_ms % 3600000, MAX(value)
+FROM samples WHERE span_ms = 60000 AND :first = 1 AND :last >= 1 AND start_ms <= :now
+GROUP BY name, start_ms - start_ms % 3600000;
+
 -- name: hours
 INSERT INTO figures (name, span_ms, start_ms, labels, amount, total_ms, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11,
     b12, b13, b14, b15, b16, b17, b18, b19)

@@ -17,10 +17,12 @@ from wanesync.core.operating.alarms import Alarm, AlarmCode, Level
 from wanesync.core.operating.figures import HOUR_MS, MINUTE_MS, NOTHING, Amount, Figure, InTime, RequestResult
 from wanesync.ops.figures import read_series
 from wanesync.ops.health.web_door import NAMES as REFUSALS
+from wanesync.ops.samples import Sample, read_samples
 from wanesync.ops.status import read_status
 from wanesync.ratelimit.limit_settings import read_limits
 from wanesync.store.figure_counts import FLUSH_S
 from wanesync.store.tables.operating.webhook_counts import Outcome
+from wanesync.terminal import format_duration
 
 if TYPE_CHECKING:
     from wanesync.ops.figures import Series
@@ -137,7 +139,7 @@ class _Steps:
     step_ms: int
 
     @property
-    def starts_ms(self) -> Sequence[int]:
+    def starts_ms(self) -> range:
         return range(self.from_ms, self.to_ms, self.step_ms)
 
     def minutes(self, start_ms: int) -> float:
@@ -201,6 +203,7 @@ def read_trends(store: Store, period: Period, side: Side | None, target_s: float
                 _chart_webhooks(reader),
                 _chart_jobs(reader),
                 _chart_retries(reader),
+                *_chart_queues(reader),
                 _chart_requests(reader),
                 _chart_latency(reader),
                 _chart_share(reader, target_s),
@@ -250,6 +253,10 @@ class _Reader:
         unit = 60 if per_s else 1
         minutes = [self.steps.minutes(start_ms) * unit for start_ms in self.steps.starts_ms]
         return [round(amount.count / length, 3) for amount, length in zip(amounts, minutes, strict=True)]
+
+    def samples(self, sample: Sample) -> Mapping[Side, Sequence[float | None]]:
+        """Return the highest value of each step."""
+        return read_samples(self.tx, sample, self.sides, self.steps.starts_ms)
 
     def total(self, figure: Figure, label: str) -> dict[str, int]:
         """Return how many there were in the period for each value of a label."""
@@ -316,19 +323,50 @@ def _chart_retries(reader: _Reader) -> Chart:
     return Chart("retries", "Retries and dead letters", "a minute", lines, summary)
 
 
+def _chart_queues(reader: _Reader) -> list[Chart]:
+    """Return the charts of size and age, out of samples: each point is the highest value of its step."""
+    sizes, ages = reader.samples(Sample.SIZE), reader.samples(Sample.AGE)
+    most = ", ".join(f"{NAMES[side]} {_find_highest(values):,.0f}" for side, values in sizes.items())
+    oldest_ms = int(max(map(_find_highest, ages.values())) * 1000)
+    return [
+        Chart("queue", "Jobs due or running", "jobs", _draw_samples(sizes), f"at most {most}"),
+        Chart(
+            "age", "Age of the oldest of them", "seconds", _draw_samples(ages), f"at most {format_duration(oldest_ms)}"
+        ),
+    ]
+
+
+def _find_highest(values: Sequence[float | None]) -> float:
+    return max((value for value in values if value is not None), default=0.0)
+
+
+def _draw_samples(values: Mapping[Side, Sequence[float | None]]) -> list[Line]:
+    return [Line(side, NAMES[side], found) for side, found in values.items()]
+
+
 def _chart_requests(reader: _Reader) -> Chart:
-    """Requests against the limit that is in effect now: earlier limits are in the journal."""
-    limits = reader.tx.rates.limits()
-    lines, steps = [], len(reader.steps.starts_ms)
+    """Requests against the limit that was in effect then; where no sample of it is, the one of now."""
+    limits, then = reader.tx.rates.limits(), reader.samples(Sample.LIMIT)
+    lines = []
     for side in reader.sides:
         used = reader.rates(Figure.VENDOR_REQUESTS, {"side": (side,)}, per_s=True)
         lines.append(Line(side, NAMES[side], used))
         if str(side) in limits:
-            effective = limits[str(side)][1]
-            lines.append(Line(f"{side}_limit", f"{NAMES[side]} limit now", [effective] * steps, is_bound=True))
+            values = _fill_gaps(then[side], limits[str(side)][1])
+            lines.append(Line(f"{side}_limit", f"{NAMES[side]} limit", values, is_bound=True))
     totals = reader.total(Figure.VENDOR_REQUESTS, "result")
     summary = f"{sum(totals.values()):,} requests, {totals.get(RequestResult.RATE_LIMITED, 0):,} answered with 429"
     return Chart("requests", "Requests against the limit", "a second", lines, summary)
+
+
+def _fill_gaps(values: Sequence[float | None], now: float) -> list[float]:
+    """Return a limit at every step: where it was not sampled it is as it was before, or as the first sample has it."""
+    last = next((value for value in values if value is not None), now)
+    filled = []
+    for value in values:
+        last = last if value is None else value
+        filled.append(last)
+    return filled
 
 
 def _chart_latency(reader: _Reader) -> Chart:

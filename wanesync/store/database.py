@@ -47,6 +47,7 @@ from wanesync.store.tables.operating.job_lists import JobLists
 from wanesync.store.tables.operating.job_traces import JobTraces
 from wanesync.store.tables.operating.log_lines import LogLines
 from wanesync.store.tables.operating.reconcile_runs import ReconcileRuns
+from wanesync.store.tables.operating.samples import Samples
 from wanesync.store.tables.operating.source_counts import SourceCounts
 from wanesync.store.tables.operating.webhook_counts import WebhookCounts
 from wanesync.store.tables.pending_writes import PendingWrites
@@ -124,6 +125,7 @@ class Tx:
     records = _TableOf(Records)
     rejected = _TableOf(Rejected)
     retention = _TableOf(Retention)
+    samples = _TableOf(Samples)
     sealed_rows = _TableOf(SealedRows)
     settings = _TableOf(Settings)
     source_counts = _TableOf(SourceCounts)

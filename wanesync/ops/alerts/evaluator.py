@@ -95,6 +95,7 @@ class Evaluator:
         last_day = tx.alerts.confirm_claim(held.name, held.revision)
         if last_day is None:
             return None
+        tx.samples.add(situation.samples)
         book, silences = held.book, tx.alerts.silences()
         # Without recipients nothing counts as told: a process that has some tells it later.
         silences = silences if book.all else [EVERYTHING]

@@ -13,6 +13,7 @@ from wanesync.core.operating.alerts import HOUR_MS, AlertPolicy, Seen
 from wanesync.ops.alarms import Health, is_served, read_health
 from wanesync.ops.figures import read_timeliness
 from wanesync.ops.health.disk import find_disk_alarms
+from wanesync.ops.samples import measure
 from wanesync.reconcile.missed_count import read_missed
 from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.terminal import format_duration, pluralize
@@ -47,10 +48,14 @@ LEAST_CHANGES = 20
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """(code, subject) -> what is seen of it. ``unseen``: codes that this process may not look at: they stay as is."""
+    """(code, subject) -> what is seen of it. ``unseen``: codes that this process may not look at: they stay as is.
+
+    ``samples``: name -> value, for the charts (``ops.samples``).
+    """
 
     seen: Mapping[tuple[str, str], Seen]
     unseen: frozenset[str] = frozenset()
+    samples: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,21 +68,26 @@ class SituationReader:
 
     def read(self) -> Situation:
         """Read it from one snapshot of the database. Raises ``DatabaseUnavailable``."""
-        health, alarms = self.store.read(self._read)
-        return make_situation([*alarms, *find_disk_alarms(self.store)], self.policy, health.unseen)
+        health, samples, alarms = self.store.read(self._read)
+        found = make_situation([*alarms, *find_disk_alarms(self.store)], self.policy, health.unseen)
+        return replace(found, samples=samples)
 
-    def _read(self, tx: Tx) -> tuple[Health, list[Alarm]]:
+    def _read(self, tx: Tx) -> tuple[Health, Mapping[str, float], list[Alarm]]:
         health = read_health(tx)
         others = [alarm for alarm in health.alarms if alarm.code != AlarmCode.OLDEST_JOB]
-        return health, [
-            *(self._weigh(tx, health, alarm) for alarm in others),
-            *self._find_late(health),
-            *self._find_silence(tx),
-            *self._find_differing(tx),
-            *self._find_untimely(tx),
-            *find_undelivered(tx),
-            *tx.alerts.reported(),
-        ]
+        return (
+            health,
+            measure(tx, health.lanes),
+            [
+                *(self._weigh(tx, health, alarm) for alarm in others),
+                *self._find_late(health),
+                *self._find_silence(tx),
+                *self._find_differing(tx),
+                *self._find_untimely(tx),
+                *find_undelivered(tx),
+                *tx.alerts.reported(),
+            ],
+        )
 
     def _weigh(self, tx: Tx, health: Health, alarm: Alarm) -> Alarm:
         """Return an alarm with the level that its count gives it."""

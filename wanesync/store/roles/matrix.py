@@ -365,6 +365,12 @@ MATRIX: Mapping[str, Rows] = {
         workers=_allow(insert=ANY, update=_FIGURES, delete=ANY),
         admin=_allow(insert=ANY, update=_FIGURES, delete=ANY),
     ),
+    # By the process that evaluates alerts, which any part may be.
+    "samples": _table(
+        doors=_allow(insert=ANY, update=_columns("value")),
+        workers=_allow(insert=ANY, update=_columns("value"), delete=ANY),
+        admin=_allow(insert=ANY, update=_columns("value"), delete=ANY),
+    ),
     # Workers only delete what is old.
     "api_answers": _table(
         doors=None,

@@ -1599,6 +1599,24 @@ ORDER BY start_ms LIMIT 1 OFFSET :skip;
 -- name: drop_figures
 DELETE FROM figures WHERE span_ms = :span_ms AND start_ms > :after AND start_ms <= :upto RETURNING 1;
 
+-- name: add_sample
+INSERT INTO samples (name, span_ms, start_ms, value) VALUES (:name, :span_ms, :start_ms, :value)
+ON CONFLICT (name, span_ms, start_ms) DO UPDATE SET
+  value = CASE WHEN excluded.value > samples.value THEN excluded.value ELSE samples.value END /* rows by name span_ms start_ms */;
+
+-- name: read_samples
+SELECT name, start_ms / :step_ms AS step, MAX(value)
+FROM samples
+WHERE name IN (:names) AND span_ms = :span_ms AND start_ms >= :from_ms AND start_ms < :to_ms
+GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- name: samples_bound
+SELECT start_ms FROM samples WHERE span_ms = :span_ms AND start_ms > :after AND start_ms < :before_ms
+ORDER BY start_ms LIMIT 1 OFFSET :skip;
+
+-- name: drop_samples
+DELETE FROM samples WHERE span_ms = :span_ms AND start_ms > :after AND start_ms <= :upto RETURNING 1;
+
 -- name: put_job_trace
 INSERT INTO job_traces (lane, kind, key, context, at_ms) VALUES (:lane, :kind, :key, :context, :now)
 ON CONFLICT (lane, kind, key) DO UPDATE SET context = excluded.context, at_ms = excluded.at_ms /* rows by lane kind key */;

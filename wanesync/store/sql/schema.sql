@@ -485,6 +485,17 @@ CREATE TABLE figures (
 );
 CREATE INDEX figures_start ON figures (span_ms, start_ms);
 
+-- Size and age of the queues and the limits in effect (docs/operating.md#figures), by the process that evaluates alerts:
+-- the highest value of each span of 10 s, a minute and an hour.
+CREATE TABLE samples (
+    name TEXT NOT NULL,
+    span_ms BIGINT NOT NULL,
+    start_ms BIGINT NOT NULL,
+    value DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (name, span_ms, start_ms)
+);
+CREATE INDEX samples_start ON samples (span_ms, start_ms);
+
 -- The trace (W3C traceparent) that a job belongs to; empty unless [telemetry] traces is set.
 CREATE TABLE job_traces (
     lane TEXT NOT NULL,

@@ -15,8 +15,11 @@ from wanesync.core.operating.figures import HOUR_MS, MINUTE_MS
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
 from wanesync.store.tables.operating.api_answers import ANSWER_DAYS
+from wanesync.store.tables.operating.samples import SHORT_MS
 
 DAY_MS = 86_400_000
+SHORT_SAMPLES_MS = HOUR_MS
+"""How long samples of 10 s are kept (our choice): the small charts show five minutes of them."""
 JOB_TRACE_DAYS = 1
 """How long it is known which trace a job belongs to (our choice): one that waits for longer is not traced."""
 
@@ -102,6 +105,7 @@ class Retention(Table):
             RetentionRule("traces of jobs", "job_traces_bound", "drop_job_traces", self._before(JOB_TRACE_DAYS)),
             self._figures("figures by minute", MINUTE_MS, policy.minute_figure_days),
             self._figures("figures by hour", HOUR_MS, policy.hour_figure_days),
+            *self._samples(policy),
             *self._alerts(policy),
         ]
 
@@ -152,6 +156,17 @@ class Retention(Table):
 
     def _figures(self, name: str, span_ms: int, days: int) -> RetentionRule:
         return RetentionRule(name, "figures_bound", "drop_figures", self._before(days), more={"span_ms": span_ms})
+
+    def _samples(self, policy: RetentionPolicy) -> RetentionRules:
+        before_ms = {
+            SHORT_MS: self._session.now_ms - SHORT_SAMPLES_MS,
+            MINUTE_MS: self._before(policy.minute_figure_days),
+            HOUR_MS: self._before(policy.hour_figure_days),
+        }
+        return [
+            RetentionRule("samples of queues", "samples_bound", "drop_samples", before, more={"span_ms": span_ms})
+            for span_ms, before in before_ms.items()
+        ]
 
     def _by_id(self, name: str, bound: str, drop: str, days: int) -> RetentionRule:
         return RetentionRule(name, bound, drop, self._before(days), by_id=True, after="")
