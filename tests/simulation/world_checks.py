@@ -216,15 +216,8 @@ def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) 
     owner = world.fields.by_name[twin.name].owner
     spec = world.fields.by_name[twin.name]
     held = [world.facts.value((side, link.id_on(side)), twin.name) for side in Side]
-    is_dropped = any(at_ms >= twin.at_ms for name, at_ms in history.drops if name == twin.name)
-    if is_dropped or any(write.seq in twin.seqs and history.met_anew(write) for write in writes):
-        return  # the pair meets the field again as on first contact: both values stand, and are listed
-    if world.hazards.may_shorten(twin.name):
-        return  # HubSpot never held either value whole
-    if world.hazards.has_vanished(world.fields.by_name[twin.name]):
-        return  # what stands there is not known: nothing flows
-    if (link.hubspot_id, twin.values[Side.HUBSPOT]) in world.unreadable:
-        return  # its webhook was set aside: overwritten before it was read it leaves no trace (known limits)
+    if _is_excused(world, history, twin, link, writes):
+        return
     if all(spec.key(value) == spec.key(twin.values[owner.other]) for value in held) and _was_buried(
         world, cells[owner], twin.values[owner]
     ):
@@ -235,6 +228,19 @@ def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) 
         world.say("twin", twin.name, owner, twin.values, held)
     if not history.is_kept(cells[owner.other], twin.values[owner.other]):
         world.report("the other value of an edit in the same instant is not kept")
+
+
+def _is_excused(world: World, history: History, twin: Twin, link: Link, writes: list[Write]) -> bool:
+    """Whether the two edits of a pair cannot be expected to meet as they were made."""
+    is_dropped = any(at_ms >= twin.at_ms for name, at_ms in history.drops if name == twin.name)
+    if is_dropped or any(write.seq in twin.seqs and history.met_anew(write) for write in writes):
+        return True  # the pair meets the field again as on first contact: both values stand, and are listed
+    if world.hazards.may_shorten(twin.name):
+        return True  # HubSpot never held either value whole
+    if world.hazards.has_vanished(world.fields.by_name[twin.name]):
+        return True  # what stands there is not known: nothing flows
+    # Its webhook was set aside: overwritten before it was read it leaves no trace (known limits).
+    return (link.hubspot_id, twin.values[Side.HUBSPOT]) in world.unreadable
 
 
 def _was_buried(world: World, cell: Cell, value: str) -> bool:
