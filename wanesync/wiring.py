@@ -328,7 +328,7 @@ def build_web_server(
         config.require("server.public_url")
     counts = WebhookCounters(store.figures, shared)
     tracing = intake_wiring.build_tracing(config)
-    intake = replace(build_intake(config, store), count=counts.count_elements, tracing=tracing)
+    intake = replace(build_intake(config, store), count=counts.count_elements, tracing=tracing, in_messages=True)
     settings = replace(
         intake_wiring.build_web_settings(config.server),
         ready=lambda: find_trouble(store),

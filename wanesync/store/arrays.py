@@ -25,13 +25,7 @@ class _TextsDumper(Dumper):
 
     def dump(self, obj: Texts) -> bytes:
         """Each item quoted. Raises psycopg.DataError for a NUL, as for a single string."""
-        if not obj:
-            return b"{}"
-        text = "\0".join(obj)
-        if text.count("\0") >= len(obj):
-            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
-        quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
-        return f'{{"{quoted}"}}'.encode()
+        return _quote_texts(obj)
 
 
 class _IntegersDumper(Dumper):
@@ -39,7 +33,7 @@ class _IntegersDumper(Dumper):
 
     def dump(self, obj: _Integers) -> bytes:
         """Decimal numbers."""
-        return f"{{{','.join(map(str, obj))}}}".encode()
+        return _join_integers(obj)
 
 
 class _BlobsDumper(Dumper):
@@ -47,7 +41,45 @@ class _BlobsDumper(Dumper):
 
     def dump(self, obj: _Blobs) -> bytes:
         """Hexadecimal digits, the backslash before them quoted."""
-        return ('{"' + '","'.join("\\\\x" + item.hex() for item in obj) + '"}').encode() if obj else b"{}"
+        return _quote_blobs(obj)
+
+
+def _quote_texts(texts: Sequence[str]) -> bytes:
+    if not texts:
+        return b"{}"
+    text = "\0".join(texts)
+    if text.count("\0") >= len(texts):
+        raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'{{"{quoted}"}}'.encode()
+
+
+def _join_integers(numbers: Sequence[int]) -> bytes:
+    return f"{{{','.join(map(str, numbers))}}}".encode()
+
+
+def _quote_blobs(blobs: Sequence[bytes]) -> bytes:
+    return ('{"' + '","'.join("\\\\x" + item.hex() for item in blobs) + '"}').encode() if blobs else b"{}"
+
+
+def as_text(value: object) -> bytes:
+    """A string, a number or a list of values of one type in Postgres's text format. Raises psycopg.DataError."""
+    if isinstance(value, str):
+        if "\0" in value:
+            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        return value.encode()
+    if isinstance(value, int):
+        return b"%d" % value
+    if not isinstance(value, list) or not value:
+        return b"{}"
+    first = value[0]
+    return (
+        _quote_texts(value)
+        if isinstance(first, str)
+        else _quote_blobs(value)
+        if isinstance(first, bytes)
+        else _join_integers(value)
+    )
 
 
 def make_array(values: Sequence[Value]) -> list[str] | list[int] | list[bytes] | list[Value]:

@@ -15,6 +15,7 @@ from wanesync.core.field_generations import EVERY_FIELD, FieldGenerations
 from wanesync.core.jobs import JobReport
 from wanesync.store.clock import DatabaseClock, elapsed_s
 from wanesync.store.encryption import Encryption, load_keyring
+from wanesync.store.event_line import MAX_MESSAGE_S, EventLine
 from wanesync.store.figure_counts import FigureCounts
 from wanesync.store.key_source import KeySource
 from wanesync.store.notify import WorkSubscription
@@ -345,6 +346,26 @@ class Store:
                 return Rates(session).assign_overdue(scope, request)
 
         return self._patiently(assign)
+
+    def open_event_line(self) -> EventLine | None:
+        """Opens what stores events in one message each; None where there is none. Raises DatabaseUnavailable."""
+        line = self._database.open_line()
+        return None if line is None else EventLine(line)
+
+    @property
+    def context(self) -> SessionContext:
+        """What its sessions share."""
+        return self._context
+
+    @property
+    def keys_age_s(self) -> float:
+        """Seconds since it was found out which key encrypts (``refresh_keys``); KEYS_CHECK_S at most."""
+        return self.elapsed_s() - self._keys_checked_s
+
+    def check_keys_lease(self) -> None:
+        """Raises TransactionTooLong where a message that is sent now could be stored later than KEYS_LEASE_S allows."""
+        if self.keys_age_s > KEYS_LEASE_S - MAX_MESSAGE_S:
+            raise TransactionTooLong("a message was encrypted too long ago; try again")
 
     def wait_for_work(self, timeout_ms: int, lane: str = "") -> bool:
         """Waits until work of a lane (or of any) may have arrived since the last wait; False after the time-out."""

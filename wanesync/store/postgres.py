@@ -22,6 +22,7 @@ from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailab
 from wanesync.core.setup.database_address import find_unencoded
 from wanesync.store.arrays import make_array, register_arrays
 from wanesync.store.notify import Notifier, WorkSubscription
+from wanesync.store.postgres_line import SETTINGS, PostgresLine
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, load_queries
 from wanesync.store.session import (
     FOREIGN_ADVICE,
@@ -246,6 +247,7 @@ class PostgresDatabase(Database):
         self._listener: _Listener | None = None
         self._listener_lock = threading.Lock()
         self._may_be_stale = False
+        self._lines: list[PostgresLine] = []
         self.own_pids: set[int] = set()
         # A first connection outside the pool: the pool reports only a time-out.
         self.pooled = self._find_pooler(known=pooled)
@@ -354,6 +356,19 @@ class PostgresDatabase(Database):
                 connection.rollback()
             raise
 
+    def open_line(self) -> PostgresLine | None:
+        """A connection for statements that are prepared once; behind a pooler there is none."""
+        if self.pooled:
+            return None
+        connection = self.connect(SETTINGS)
+        try:
+            line = PostgresLine(connection)
+        except psycopg.Error as error:
+            connection.close()
+            raise translate(error, self.label) from error
+        self._lines = [*(one for one in self._lines if not one.is_closed), line]
+        return line
+
     def applied(self) -> int | None:
         """The number of the newest migration; None without a table of migrations."""
         with self._command() as connection:
@@ -425,6 +440,8 @@ class PostgresDatabase(Database):
         self._pool.close()
         if self._light:
             self._light.close()
+        for line in self._lines:
+            line.close()
         self.notifier.notify()
 
     @contextmanager

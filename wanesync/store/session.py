@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
 
@@ -18,6 +18,9 @@ from wanesync.core.jobs import JobReport
 from wanesync.store.encryption import Encryption
 from wanesync.store.notify import Notifier, WorkSubscription
 from wanesync.store.queries import Dialect, Migration, Parameters, Query, Texts, Value
+
+if TYPE_CHECKING:
+    from wanesync.store.event_line import Line
 
 # The columns a statement selects: the one place where the types of the database are not checked.
 Row = tuple[Any, ...]
@@ -236,6 +239,10 @@ class Database(ABC):
     @abstractmethod
     def light_session(self, context: SessionContext) -> AbstractContextManager[Session]:
         """A transaction that a power failure may undo after its commit: for rate slots only."""
+
+    def open_line(self) -> Line | None:
+        """Opens a connection for statements that are sent without a wait; None: this database has none."""
+        return None
 
     @abstractmethod
     def applied(self) -> int | None:

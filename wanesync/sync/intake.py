@@ -5,6 +5,7 @@ A 2xx means durably stored (docs/correctness.md#web-door).
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from collections import defaultdict
@@ -29,6 +30,7 @@ from wanesync.store.tables.operating.webhook_counts import Outcome
 from wanesync.sync.bad_rows import find_fault, in_halves
 from wanesync.sync.failpoints import Failpoint, commit, no_failpoint
 from wanesync.sync.group_commit import GroupCommit
+from wanesync.sync.loop_commit import LoopCommit
 from wanesync.sync.restored import check_events
 
 log = structlog.get_logger()
@@ -64,6 +66,7 @@ class Intake:
 
     ``count`` is called with numbers of elements that were dropped or cost a read. ``tracing`` begins a trace with each
     webhook. ``sleep``: as of ``GroupCommit``. ``is_patient``: POSTs wait longer for others (``PATIENT``).
+    ``in_messages``: on Postgres, ``store_prepared`` is called in an event loop and commits there (``loop_commit``).
     """
 
     store: Store
@@ -74,7 +77,9 @@ class Intake:
     sleep: Callable[[float], None] | None = None
     tracing: Tracing = NO_TRACING
     is_patient: bool = False
+    in_messages: bool = False
     commits: GroupCommit[ParsedPost] = field(init=False, repr=False)
+    _messages: LoopCommit[ParsedPost] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Make what commits; its threads begin with the first POST."""
@@ -140,7 +145,29 @@ class Intake:
 
     def store_prepared(self, posts: Sequence[ParsedPost]) -> None:
         """Have POSTs stored; returns at once, and ``settle`` of each is called later."""
-        self.commits.put(posts)
+        if self.in_messages and self.store.dialect is Dialect.POSTGRES:
+            plain: list[ParsedPost] = []
+            others: list[ParsedPost] = []
+            for post in posts:
+                (plain if _is_plain(post) else others).append(post)
+            if plain:
+                self._find_messages().put(plain)
+            posts = others
+        if posts:
+            self.commits.put(posts)
+
+    def _find_messages(self) -> LoopCommit[ParsedPost]:
+        loop = asyncio.get_running_loop()
+        if self._messages is None or self._messages.loop is not loop:
+            self._messages = LoopCommit(
+                self.store, loop, self.bulk_sources, _list_events, self.commits.put, self._end_message, self.failpoint
+            )
+        return self._messages
+
+    def _end_message(self, posts: Sequence[ParsedPost], new: set[str]) -> None:
+        for post in posts:
+            post.new = _take_own(post, new)
+        self._settle(posts)
 
     def _count_elements(self, side: Side, parsed: ParsedWebhook) -> None:
         """Count what was dropped, and the events whose object is of no use: each costs a read."""
@@ -166,6 +193,10 @@ class Intake:
                 post.error = error
                 if alone:
                     self._commit_alone(post)
+        self._settle(posts)
+
+    def _settle(self, posts: Sequence[ParsedPost]) -> None:
+        """Count what was in POSTs and hand their outcomes on."""
         settled: dict[Callable[[Sequence[Post]], None], list[ParsedPost]] = defaultdict(list)
         for post in posts:
             settled[post.settle].append(post)
@@ -190,10 +221,7 @@ class Intake:
         store_purchases(self.store, tx, [purchase for post in posts for purchase in post.parsed.purchases])
         for post in posts:
             store_set_aside(tx, post.side, post.parsed.set_aside, post.parsed.named)
-            own = {event.key for event in post.parsed.events} & new
-            # An event that two of the POSTs carry is the first one's.
-            new -= own
-            post.new = len(own)
+            post.new = _take_own(post, new)
             store_trace(tx, post.parsed, post.trace)
 
     def _keep_alone(self, tx: Tx, post: ParsedPost) -> None:
@@ -222,6 +250,30 @@ class Intake:
 
 def _count_events(post: ParsedPost) -> int:
     return len(post.parsed.events)
+
+
+def _list_events(post: ParsedPost) -> Sequence[Event]:
+    return post.parsed.events
+
+
+def _take_own(post: ParsedPost, new: set[str]) -> int:
+    """Take the keys of a POST out of those that are new: an event that two of the POSTs carry is the first one's."""
+    own = {event.key for event in post.parsed.events} & new
+    new -= own
+    return len(own)
+
+
+def _is_plain(post: ParsedPost) -> bool:
+    """Whether a message can store a POST: events that need no look at what is stored.
+
+    Not an echo: a little later many are read together, and their commits may be shared, too.
+    """
+    parsed = post.parsed
+    if post.trace or parsed.purchases or parsed.set_aside or parsed.named:
+        return False
+    return not any(
+        event.kind == "merged" or event.merged_ids or event.request_key.startswith(OWN_KEY) for event in parsed.events
+    )
 
 
 def _is_down(error: Exception) -> bool:

@@ -226,6 +226,7 @@ class _Turns:
         self._waiting: dict[Post, tuple[asyncio.Future[None], float]] = {}
         self._settled: list[Post] = []
         self._guard = threading.Lock()
+        self._thread = threading.get_ident()
 
     async def wait_for(self, post: Post, began_s: float) -> None:
         """Wait until a POST is stored, and raise its error if it is not. It is counted if it is."""
@@ -249,6 +250,9 @@ class _Turns:
 
     def settle(self, posts: Sequence[Post]) -> None:
         """Let the requests of some POSTs go on; in any thread."""
+        if threading.get_ident() == self._thread:
+            self._end(posts)
+            return
         with self._guard:
             is_called = bool(self._settled)
             self._settled += posts
@@ -260,6 +264,9 @@ class _Turns:
     def _finish(self) -> None:
         with self._guard:
             posts, self._settled = self._settled, []
+        self._end(posts)
+
+    def _end(self, posts: Sequence[Post]) -> None:
         now_s = time.monotonic()
         times_ms: dict[Side, list[float]] = {}
         for post in posts:

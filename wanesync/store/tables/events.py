@@ -12,6 +12,7 @@ import orjson
 from wanesync.core.ids import bound
 from wanesync.core.model import OBSERVED_KIND, Event, Record, Side
 from wanesync.store.codec import pack, pack_record, unpack_record
+from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
 
 NO_LIMIT = 1 << 40
@@ -46,7 +47,7 @@ class Events(Table):
 
     def put_many(self, events: Sequence[Event]) -> set[str]:
         """Stores the events whose key is new; returns those keys. ``received_ms`` 0 means now."""
-        batch = [self._pack(event) for event in sorted(events, key=lambda event: event.key)]
+        batch = [self.as_row(event) for event in sorted(events, key=lambda event: event.key)]
         return {row[0] for row in self._session.each("add_event", batch)}
 
     def get(self, key: str) -> Event | None:
@@ -144,7 +145,8 @@ class Events(Table):
                 found[row[3]].append(self._event(row))
         return dict(found)
 
-    def _pack(self, event: Event) -> dict[str, str | int | bytes]:
+    def as_row(self, event: Event) -> dict[str, Value]:
+        """The row of an event, encrypted. Raises DatabaseRefused for what cannot be stored."""
         data = {
             "values": dict(event.values),
             "previous": dict(event.previous),

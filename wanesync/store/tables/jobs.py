@@ -118,30 +118,31 @@ class Jobs(Table):
         groups: dict[tuple[Side, JobKind], set[str]] = defaultdict(set)
         batch: list[dict[str, Value]] = []
         for request in sorted(requests, key=_order):
-            key = bound(request.key)
-            groups[request.lane, request.kind].add(key)
-            turns = turns_of[request.woken_by] if request.woken_by else 0
-            due_ms = max(now_ms + idle_wait_ms(turns), request.due_ms or 0)
-            batch.append(
-                {
-                    "id": self._session.make_id(),
-                    "lane": request.lane,
-                    "kind": request.kind,
-                    "key": key,
-                    "priority": int(request.priority),
-                    "due_ms": due_ms,
-                    "arrived_ms": now_ms if request.arrived_ms is None else min(now_ms, request.arrived_ms),
-                    "run_id": request.run_id,
-                    "turns": turns,
-                    "is_far": self._is_far(due_ms),
-                }
-            )
+            groups[request.lane, request.kind].add(bound(request.key))
+            batch.append(self.as_row(request, turns_of[request.woken_by] if request.woken_by else 0))
         self._session.each("queue_job", batch)
         if any(request.trace for request in requests):
             JobTraces(self._session).put({(one.lane, one.kind, one.key): one.trace for one in requests})
         for (lane, kind), keys in sorted(groups.items()):
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=sorted(keys), now=now_ms)
             self._session.lanes_to_wake.add(lane)
+
+    def as_row(self, request: JobRequest, turns: int = 0) -> dict[str, Value]:
+        """The row of a job that is queued. ``turns``: those it takes over."""
+        now_ms = self._session.now_ms
+        due_ms = max(now_ms + idle_wait_ms(turns), request.due_ms or 0)
+        return {
+            "id": self._session.make_id(),
+            "lane": request.lane,
+            "kind": request.kind,
+            "key": bound(request.key),
+            "priority": int(request.priority),
+            "due_ms": due_ms,
+            "arrived_ms": now_ms if request.arrived_ms is None else min(now_ms, request.arrived_ms),
+            "run_id": request.run_id,
+            "turns": turns,
+            "is_far": self._is_far(due_ms),
+        }
 
     def _is_far(self, due_ms: int) -> int:
         """1 for a job that is due only much later, so that claims do not walk past it (docs/correctness.md#claims)."""
