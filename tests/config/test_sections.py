@@ -44,6 +44,7 @@ class TestFields:
             ),
             ('name = "f2"\nhubspot = "p2"\nstripe = "metadata.hubspot_contact_id"', "is kept by wanesync itself"),
             ('name = "f2"\nhubspot = "stripe_customer_id"\nstripe = "phone"', "is kept by wanesync itself"),
+            ('name = "stripe_customer_id"\nhubspot = "p2"\nstripe = "phone"', "name the field otherwise"),
             ('name = "f2"\nhubspot = "two words"\nstripe = "phone"', "field[2].hubspot[1]: must be the internal name"),
             ('name = "f2"\nhubspot = ["p2", "p3"]\nstripe = "phone"', "takes exactly one HubSpot property, not 2"),
             ('name = "f2"\nhubspot = "p2"\nstripe = "name"\ntransform = "name"', "takes two HubSpot properties"),

@@ -23,7 +23,7 @@ from pydantic import (
 
 from wanesync.config.references import find_flaw, find_foreign
 from wanesync.core.errors import ConfigError
-from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, PORTAL_ID_KEY
+from wanesync.core.ids import CONTACT_ID_KEY, CUSTOMER_ID_PROPERTY, INTENT_PROPERTY, OUR_IDS, PORTAL_ID_KEY
 from wanesync.core.normalize import FORMS
 from wanesync.core.purchases import ROLL_UP_PROPERTIES
 from wanesync.core.setup.database_address import find_unencoded, is_network
@@ -291,6 +291,13 @@ def _not_reserved(value: str) -> str:
     return value
 
 
+def _not_our_id(value: str) -> str:
+    # What has no room on a record is remembered by its name, fields and our ids alike.
+    if value in OUR_IDS:
+        raise ValueError(f"{value} is kept by wanesync itself: name the field otherwise")
+    return value
+
+
 def _private_network(value: str) -> str:
     if not is_network(value) and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", value):
         raise ValueError('must be a network such as "10.0.0.0/8" (without bits of a host), or the name of a host')
@@ -380,6 +387,7 @@ EventName = Annotated[
 FieldName = Annotated[
     str,
     AfterValidator(_matching(r"[a-z][a-z0-9_]{0,99}", "must hold only a-z, 0-9 and _, and begin with a letter")),
+    AfterValidator(_not_our_id),
 ]
 ListeningHost = Annotated[str, Field(min_length=1), AfterValidator(_listening_host)]
 Address = Annotated[str, AfterValidator(_address)]

@@ -53,6 +53,18 @@ def test_one_refused_webhook_is_an_alarm_for_a_day_if_no_other_is_accepted(store
     assert read_alarms(store) == []
 
 
+def test_a_webhook_refused_within_the_count_of_an_accepted_one_is_an_alarm_until_the_next(
+    store: Store, clock: Clock
+) -> None:
+    start_processes(store)
+    store.run(lambda tx: tx.webhook_counts.add({(H, Outcome.ACCEPTED): 1, (H, Outcome.CLOCK): 3}))
+    (alarm,) = read_alarms(store)
+    assert alarm.startswith("hubspot: 3 webhooks of the last 10 min were refused because they were signed more than")
+    clock.advance(2_000)
+    count(store, H, Outcome.ACCEPTED)
+    assert read_alarms(store) == []
+
+
 def test_the_last_webhook_and_the_refusals_of_each_side_are_shown(store: Store, clock: Clock) -> None:
     count(store, S, Outcome.ACCEPTED, 3)
     clock.advance(30_000)

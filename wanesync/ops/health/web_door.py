@@ -127,7 +127,8 @@ def _find_missed(tx: Tx) -> list[Alarm]:
 def _is_alarm(tx: Tx, count: WebhookCount, accepted_ms: int) -> bool:
     if count.outcome not in NAMES:
         return count.outcome in ELEMENT_ALARMS and bool(count.lately)
-    unanswered = count.last_ms > accepted_ms and age_s(tx, count.last_ms) < DAY_S and count.outcome in UNUSABLE
+    # The counts of two seconds have one time: of those it is not known which came last.
+    unanswered = count.last_ms >= accepted_ms and age_s(tx, count.last_ms) < DAY_S and count.outcome in UNUSABLE
     # One that cannot be read was rightly signed, so that the vendor's events in it are missed until a catch-up.
     lost = count.outcome is Outcome.UNREADABLE and bool(count.lately)
     return count.lately >= MANY or unanswered or lost
