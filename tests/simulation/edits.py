@@ -208,7 +208,9 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
         there = history.cells.get((side.other, partner, name), [])
         # Once both held it, whatever a user sets there is the newer edit, even on top of a late write of ours.
         since = min((b.seq for b in agreed), default=over.seq)
-        if any(since < w.seq < over.seq and w.who == USER and spec.agree(*_ends(side, over.new, w.new)) for w in there):
+        if any(
+            since < w.seq < over.seq and w.who == USER and spec.agree(*ends_of(side, over.new, w.new)) for w in there
+        ):
             return True
         # What both held as far as was known, a blank that was never filled included.
         if agreed and any(w.who == USER and spec.key(w.old) == spec.key(edit.new) for w in there):
@@ -221,7 +223,8 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
     return False
 
 
-def _ends(side: Side, here: str, there: str) -> tuple[str, str]:
+def ends_of(side: Side, here: str, there: str) -> tuple[str, str]:
+    """What HubSpot and Stripe hold, of a side and the other one."""
     return (here, there) if side is Side.HUBSPOT else (there, here)
 
 

@@ -426,3 +426,7 @@ def test_a_job_that_is_queued_only_now_did_not_wait_for_a_side_that_came_back() 
 
 def test_a_part_that_the_property_kept_of_a_creation_and_that_a_user_replaced_was_replaced_knowingly() -> None:
     assert play_seed(280054431).violations == []
+
+
+def test_a_name_that_a_late_write_filled_and_that_is_a_business_s_by_now_is_taken_back() -> None:
+    assert play_seed(280008518).violations == []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.edits import LOSES, MERGE, NO_ANSWERS, OURS, USER, VENDOR, History
+from tests.simulation.edits import LOSES, MERGE, NO_ANSWERS, OURS, USER, VENDOR, History, ends_of
 from tests.simulation.facts import Cell, Write
 from tests.support.store_reads import every_conflict
 from wanesync.core.fields import FieldSpec
@@ -50,7 +50,9 @@ def _check_clears(world: World, history: History) -> None:
         for write in writes:
             if cell in world.clerk.cleared:
                 continue
-            if write.who == OURS and not write.new and not _was_cleared(history, cell, write):
+            if write.who != OURS or write.new or _was_cleared(history, cell, write):
+                continue
+            if not _was_taken_back(world, history, cell, write):
                 world.report(f"a value was cleared that no user cleared: {cell[2]}")
                 world.say("cleared", write)
 
@@ -65,6 +67,25 @@ def _was_cleared(history: History, cell: Cell, write: Write) -> bool:
         for at, i in near
         for other in history.cells.get((at, i, name), [])
     )
+
+
+def _was_taken_back(world: World, history: History, cell: Cell, write: Write) -> bool:
+    """Whether it took back a late write of ours that had filled a blank (docs/correctness.md#late-writes).
+
+    What that carried had been replaced by a user where it came from, by a value that does not flow: the name of a
+    business, a phone number with a note.
+    """
+    late = next((other for other in reversed(history.cells[cell]) if other.seq < write.seq), None)
+    if late is None or late.who != OURS or late.old or not history.features & NO_ANSWERS:
+        return False
+    side, record_id, name = cell
+    spec, replaced = world.fields.by_name[name], False
+    for partner in history.partners[side, record_id]:
+        there = [other for other in history.cells.get((side.other, partner, name), []) if other.seq < write.seq]
+        if there and spec.agree(*ends_of(side, write.old, there[-1].new)):
+            return False
+        replaced |= any(other.who == USER and other.old for other in there)
+    return replaced
 
 
 def _was_name(history: History, company: str) -> bool:
