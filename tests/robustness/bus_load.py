@@ -39,6 +39,7 @@ from wanesync.bus import topics
 from wanesync.bus.client import BusUnavailable
 from wanesync.bus.door import BusDoor
 from wanesync.bus.queue_process import HEARTBEAT_S
+from wanesync.cli.context import set_on_stop_signals
 from wanesync.core.model import Side
 from wanesync.store.database import Store, open_store
 
@@ -173,13 +174,18 @@ def run_queue(url: str, database: str, name: str) -> None:
     log.configure("error", sys.stderr)
     store = open_store(database)
     process = make_queue(url, store, name)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: process.stopping.set())
+    stopping = set_on_stop_signals()
+
+    def stop() -> None:
+        stopping.wait()
+        process.stopping.set()
 
     def announce() -> None:
         await_ready(process)
         sys.stdout.write("ready\n")
         sys.stdout.flush()
 
+    threading.Thread(target=stop, daemon=True).start()
     threading.Thread(target=announce).start()
     process.run()
     store.close()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
@@ -134,8 +135,19 @@ def use_database(
 
 
 def set_on_stop_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set. To be called in the main thread."""
-    stopping = threading.Event()
+    """Return an event that SIGTERM and SIGINT set. To be called in the main thread.
+
+    A thread sets it. A handler runs in the main thread between any two instructions, also inside the event's own
+    ``wait``: there it would wait for ever for the lock that its thread holds. ``SimpleQueue.put`` may be interrupted by
+    itself (docs.python.org/3/library/queue.html).
+    """
+    stopping, signals = threading.Event(), SimpleQueue[int]()
+
+    def stop() -> None:
+        signals.get()
+        stopping.set()
+
+    threading.Thread(target=stop, name="stop-signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stopping.set())
+        signal.signal(number, lambda number, _frame: signals.put(number))
     return stopping
