@@ -52,7 +52,17 @@ def test_webhooks_go_to_the_doors_of_both_sides(monkeypatch: pytest.MonkeyPatch,
     assert find_target(f"{DOOR}/base", Side.STRIPE, f"file:{secret}") == (f"{DOOR}/base/webhooks/stripe", "whsec_b")
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8787", "ftp://a.example", "http://", "http://a.example/?x=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8787",
+        "ftp://a.example",
+        "http://",
+        "http://a.example/?x=1",
+        "http://u:p@a.example",
+        f"{DOOR}/webhooks/stripe",
+    ],
+)
 def test_another_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="--webhooks"):
         find_target(url, Side.STRIPE, "whsec_a")
@@ -66,3 +76,18 @@ def test_a_secret_without_an_address_is_refused() -> None:
 def test_a_reference_that_cannot_be_read_is_named() -> None:
     with pytest.raises(ConfigError, match="env:NO_SUCH_VARIABLE"):
         find_target(DOOR, Side.STRIPE, "env:NO_SUCH_VARIABLE")
+
+
+@pytest.mark.parametrize(
+    ("side", "secret", "expected"),
+    [
+        (Side.STRIPE, "pat-na1-hidden", "--stripe-secret: the value that was read must be the signing secret"),
+        (Side.STRIPE, "whsec_\u200bhidden", "holds an invisible character"),
+        (Side.HUBSPOT, "op://vault/hidden", "--hubspot-secret: the value that was read begins with op:"),
+    ],
+)
+def test_a_secret_that_a_configuration_would_refuse_is_refused(side: Side, secret: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_target(DOOR, side, secret)
+    assert expected in str(caught.value)
+    assert "hidden" not in str(caught.value)

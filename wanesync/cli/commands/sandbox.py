@@ -16,7 +16,10 @@ import typer
 from rich.console import Console
 
 from wanesync.cli.option_groups import spread_options
-from wanesync.config.references import is_reference, resolve
+from wanesync.config.managers.reader import ManagerReader
+from wanesync.config.model import HOOK_SECRETS, check_secret
+from wanesync.config.references import is_reference, resolve_secret
+from wanesync.config.value_types import WEBHOOK_PATHS
 from wanesync.core.errors import ConfigError, VendorUnavailable, WanesyncError
 from wanesync.core.model import Side
 from wanesync.output import print_line
@@ -299,9 +302,13 @@ def find_target(base_url: str, side: Side, secret: str) -> tuple[str, str] | Non
             raise ConfigError([f"--{side}-secret signs webhooks: give their address, too (--webhooks URL)"])
         return None
     parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigError([f"--webhooks {base_url}: expected the address of `wanesync serve`, http://HOST:PORT"])
-    value = resolve(secret, os.environ, Path.cwd(), private=True)
+    whole = (
+        parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment or "@" in base_url)
+    )
+    if not whole or base_url.endswith(WEBHOOK_PATHS):
+        raise ConfigError(["--webhooks: expected the address of `wanesync serve`, http://HOST:PORT"])
+    value = resolve_secret(secret, os.environ, Path.cwd(), ManagerReader())
+    check_secret(HOOK_SECRETS[side], (value,), place=f"--{side}-secret")
     return f"{base_url.rstrip('/')}/webhooks/{side}", value
 
 
