@@ -155,7 +155,9 @@ class TestForeignFiles:
         place(tmp_path, PLANTED.encode()).rename(tmp_path / "target")
         (tmp_path / "key").symlink_to(tmp_path / "target")
         os.chown(tmp_path / "key", 54_321, 54_321, follow_symlinks=False)
-        assert "belongs to user 54321" in refusal("file:key", tmp_path)
+        assert "is a link of user 54321, who could lead it to any file: name the file itself" in refusal(
+            "file:key", tmp_path
+        )
 
 
 class TestMountedSecrets:

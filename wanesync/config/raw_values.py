@@ -12,7 +12,7 @@ from wanesync.core.errors import ConfigError
 def read_raw_text(path: Path, section: str, key: str) -> str:
     """Return a text as it stands in the file, "" where there is none or the file cannot be read."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get(section)
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig")).get(section)
     except (OSError, ValueError):
         return ""
     value = table.get(key) if isinstance(table, dict) else None

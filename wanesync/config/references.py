@@ -154,7 +154,9 @@ def check_private(path: Path, found: os.stat_result) -> str:
     # A link of another user could lead to any file that only this process can read.
     link = path.lstat()
     foreign_link = stat.S_ISLNK(link.st_mode) and link.st_uid not in (0, os.geteuid())
-    return find_exposure(path, link if foreign_link else found, os.geteuid(), groups)
+    if foreign_link:
+        return f"is a link of user {link.st_uid}, who could lead it to any file: name the file itself"
+    return find_exposure(path, found, os.geteuid(), groups)
 
 
 def _from_file(path: Path, private: bool) -> str:

@@ -103,8 +103,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_the_clicks_name_the_account() -> None:
-    assert "account 17" in list_clicks(Path("app"), "17")[0]
-    assert list_clicks(Path("app"), "")[-1] == "wanesync doctor"
+    assert "account 17" in list_clicks(Path("app"), "17", {})[0]
+    clicks = list_clicks(Path("app"), "", {"access_token": "secrets/token (mode 0600)"})
+    assert "the access token into secrets/token (mode 0600), the client secret into hubspot.webhook_secret" in clicks[3]
+    assert clicks[-1] == "wanesync doctor"
 
 
 def test_the_shipped_template_is_that_of_the_default_field_map() -> None:

@@ -145,14 +145,18 @@ def write_project(folder: Path, files: Mapping[Path, str]) -> list[tuple[Path, b
     return written
 
 
-def list_clicks(folder: Path, portal: str) -> Sequence[str]:
-    """Return what remains to be done by hand, in order."""
+def list_clicks(folder: Path, portal: str, places: Mapping[str, str]) -> Sequence[str]:
+    """Return what remains to be done by hand, in order.
+
+    ``places``: key of ``[hubspot]`` -> the file that its secret is read from.
+    """
+    token, secret = (places.get(name, f"hubspot.{name}") for name in ("access_token", "webhook_secret"))
     account = f"account {portal}" if portal else "account"
     return (
         f"npm install -g @hubspot/cli, then hs account auth, and choose the {account}",
         f"cd {folder} && hs project upload (answer yes where it asks to create the project)",
         "HubSpot: Development, Projects, wanesync, the app: Distribution, Install (again after new scopes)",
-        "there, Auth: copy the access token into hubspot.access_token, the client secret into hubspot.webhook_secret",
+        f"there, Auth: copy the access token into {token}, the client secret into {secret}",
         "there, Webhooks: see that the subscriptions are active",
         "wanesync doctor",
     )

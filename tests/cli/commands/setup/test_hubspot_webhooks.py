@@ -33,3 +33,9 @@ def test_the_public_address_is_needed(tmp_path: Path) -> None:
     refused = write(tmp_path, CONFIG)
     assert isinstance(refused.exception, ConfigError)
     assert "server.public_url" in str(refused.exception)
+
+
+def test_the_files_of_the_secrets_are_named(tmp_path: Path) -> None:
+    done = write(tmp_path, f'{CONFIG}{SERVER}access_token = "file:secrets/token"\nwebhook_secret = "env:HOOK"\n')
+    token = tmp_path / "secrets" / "token"
+    assert f"the access token into {token} (mode 0600), the client secret into hubspot.webhook_secret" in done.output

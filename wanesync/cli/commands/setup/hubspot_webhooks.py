@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from wanesync.cli.context import ConfigFile, read_config
+from wanesync.cli.context import DEFAULT_FILE, ConfigFile, read_config
+from wanesync.config.raw_values import find_named_file
 from wanesync.core.errors import ConfigError
 from wanesync.core.fields import FieldMap
 from wanesync.core.purchases import Sink
@@ -45,5 +46,8 @@ def write(
     for path, changed in write_project(folder, files):
         print_line(f"wrote {path}" if changed else f"{path} is as it should be")
     print_line("\nWhat remains, by hand:")
-    for number, click in enumerate(list_clicks(folder, find_known_accounts(config).portal), 1):
+    file = config_file or DEFAULT_FILE
+    named = {name: find_named_file(file, "hubspot", name) for name in ("access_token", "webhook_secret")}
+    places = {name: f"{place} (mode 0600)" for name, place in named.items() if place is not None}
+    for number, click in enumerate(list_clicks(folder, find_known_accounts(config).portal, places), 1):
         print_line(f"  {number}. {click}")

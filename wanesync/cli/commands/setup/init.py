@@ -82,14 +82,13 @@ def init(
 
 
 def _print_permissions() -> None:
-    screen = make_console()
     for title, rights in (
         ("HubSpot app, scopes (wanesync webhooks hubspot write DIR writes them):", list_scopes(None)),
         ("Stripe, restricted key; every other permission stays at None:", list_permissions()),
     ):
-        screen.print(title)
+        print_line(title)
         for right in rights:
-            screen.print(f"  {_describe(right)}", markup=False)
+            print_line(f"  {_describe(right)}")
 
 
 def _describe(right: Right) -> str:
