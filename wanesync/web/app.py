@@ -20,14 +20,32 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wanesync.core.model import Side
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, WebSettings
-from wanesync.web.webhooks import SECURITY_HEADERS, Answer, WebhookRoutes, send_answer
+from wanesync.web.webhooks import SECURITY_HEADERS, Answer, WebhookRoutes, WholeWebhooks, send_answer
 
 HUBSPOT_PATH = "/webhooks/hubspot"
 STRIPE_PATH = "/webhooks/stripe"
 PATHS = {Side.HUBSPOT: HUBSPOT_PATH, Side.STRIPE: STRIPE_PATH}
 
 
-def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters | None = None) -> ASGIApp:
+class DoorApp:
+    """The application of a door. ``whole_posts``: takes webhooks without it, in the same event loop."""
+
+    def __init__(self, webhooks: WebhookRoutes, others: ASGIApp, sides: Mapping[str, Side]) -> None:
+        self._webhooks, self._others, self._sides = webhooks, others, sides
+        self.whole_posts = WholeWebhooks(webhooks, sides)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        side = self._sides.get(scope["path"]) if scope["type"] == "http" else None
+        if side is None:
+            await self._others(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._webhooks.serve(side, scope, receive, send)
+        else:
+            await send_answer(send, Answer(405, {"error": "method not allowed"}, {"Allow": "POST"}))
+
+
+def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters | None = None) -> DoorApp:
     """Build the application in front of an intake. No content of a request causes a traceback or a 500.
 
     ``counts``: where answers are counted, if that is read elsewhere, too.
@@ -35,18 +53,7 @@ def build_app(intake: IntakePort, settings: WebSettings, counts: WebhookCounters
     counts = counts or WebhookCounters()
     webhooks = WebhookRoutes(intake, settings, counts)
     others = _build(Health(settings, counts, shows_details=settings.shows_metrics).routes())
-    sides = {PATHS[side]: side for side in settings.sides}
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        side = sides.get(scope["path"]) if scope["type"] == "http" else None
-        if side is None:
-            await others(scope, receive, send)
-        elif scope["method"] == "POST":
-            await webhooks.serve(side, scope, receive, send)
-        else:
-            await send_answer(send, Answer(405, {"error": "method not allowed"}, {"Allow": "POST"}))
-
-    return app
+    return DoorApp(webhooks, others, {PATHS[side]: side for side in settings.sides})
 
 
 def build_metrics_app(settings: WebSettings, counts: WebhookCounters) -> Starlette:

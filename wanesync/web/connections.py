@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from wanesync.web.settings import MAX_CONNECTIONS
+from wanesync.web.whole_posts import WholePost, WholePosts
 
 IDLE_TIMEOUT_S = 10.0
 """How long a connection may take to send its next request, as long as a body may take (``WebSettings``)."""
@@ -35,11 +36,15 @@ def raise_file_limit() -> int:
     return WANTED_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-def make_protocol(max_connections: int) -> type[BoundedProtocol]:
-    """Return the protocol of a server with at most this many open connections."""
+def make_protocol(max_connections: int, whole_posts: WholePosts | None = None) -> type[BoundedProtocol]:
+    """Return the protocol of a server with at most this many open connections.
+
+    ``whole_posts``: takes POSTs that arrive in one piece before the application does.
+    """
 
     class LimitedProtocol(BoundedProtocol):
         limit = max_connections
+        whole_posts_taker = whole_posts
 
     return LimitedProtocol
 
@@ -98,6 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     limit: ClassVar[int] = MAX_CONNECTIONS
+    whole_posts_taker: ClassVar[WholePosts | None] = None
     waits_since_s = 0.0
     number = 0
     _timer: asyncio.TimerHandle | None = None
@@ -105,6 +111,8 @@ class BoundedProtocol(HttpToolsProtocol):
     """Bytes of the address and the finished headers of the newest request."""
     _unread_bytes = 0
     """Bytes that arrived since the parser found the end of anything."""
+    _gathered: list[bytes] | None = None
+    """The body of a POST that may arrive in one piece."""
     _has_head = False
     """Whether the head of the newest request is complete: what follows its body is no header of it."""
 
@@ -123,10 +131,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.send_400_response(TOO_LARGE)
             return
         super().data_received(data)
+        if self._gathered is not None and not self.transport.is_closing():
+            self._hand_to_application()
 
     def on_message_begin(self) -> None:
         """Begin to count the head of a request."""
-        self._head_bytes, self._unread_bytes, self._has_head = 0, 0, False
+        self._head_bytes, self._unread_bytes, self._has_head, self._gathered = 0, 0, False, None
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -152,12 +162,53 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to take the body."""
         self._unread_bytes, self._has_head = 0, True
-        super().on_headers_complete()
+        if self._may_be_whole():
+            self._gathered = []
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         self._unread_bytes = 0
-        super().on_body(body)
+        if self._gathered is None:
+            super().on_body(body)
+        else:
+            self._gathered.append(body)
+
+    def on_message_complete(self) -> None:
+        """Answer a POST that arrived whole, or let the application have the rest of a request."""
+        if self._gathered is None:
+            super().on_message_complete()
+            return
+        earlier, post = self.cycle, WholePost(self, keep_alive=self.parser.should_keep_alive())
+        # It may be answered at once.
+        self.cycle = post  # type: ignore[assignment] # it takes the place of one
+        taker, body = self.whole_posts_taker, b"".join(self._gathered)
+        scheme = self.scheme or "http"
+        if taker is not None and taker.take(scheme, self.url, self.headers, body, post.answer):
+            self._gathered = None
+            return
+        self.cycle = earlier
+        self._hand_to_application()
+        super().on_message_complete()
+
+    def _may_be_whole(self) -> bool:
+        """Return whether a POST may be answered without the application, if all of it is there."""
+        taker = self.whole_posts_taker
+        if taker is None or self.parser.get_method() != b"POST" or self.expect_100_continue:
+            return False
+        if self._running is not None or self.flow.write_paused or self.parser.should_upgrade():
+            return False
+        lengths = [value for name, value in self.headers if name == b"content-length"]
+        is_counted = len(lengths) == 1 and lengths[0].isdigit() and self.parser.get_http_version() == "1.1"
+        return is_counted and taker.is_for(self.url, int(lengths[0]))
+
+    def _hand_to_application(self) -> None:
+        """Let the application have a POST after all, with what has arrived of it."""
+        parts, self._gathered = self._gathered or [], None
+        super().on_headers_complete()
+        for part in parts:
+            super().on_body(part)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection that is closed."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wanesync.store.database import Store, Tx
     from wanesync.web.certificate import ServerCertificate
     from wanesync.web.settings import IntakePort, WebSettings
+    from wanesync.web.whole_posts import WholePosts
 
 HEARTBEAT_S = 2.0
 """As often as a worker's heartbeat, so that ``status`` shows both alike."""
@@ -68,14 +69,15 @@ class WebServer:
         self._counts = counts or WebhookCounters()
         allowed = min(settings.max_connections, raise_file_limit() - KEPT_FILES)
         opened = list(sockets) or open_sockets(address, settings.metrics_address)
-        door = Listener(opened[0], build_app(intake, settings, self._counts), allowed, settings.certificate)
+        app = build_app(intake, settings, self._counts)
+        door = Listener(opened[0], app, allowed, settings.certificate, whole_posts=app.whole_posts)
         self._listeners = [door]
         self.url, self.metrics_url = door.url, ""
         if settings.metrics_address is not None:
             # On this machine it is called by its number, for which the certificate is not.
             pair = None if is_loopback_host(settings.metrics_address[0]) else settings.certificate
-            app = build_metrics_app(settings, self._counts)
-            second = Listener(opened[1], app, MAX_METRICS_CONNECTIONS, pair)
+            monitoring = build_metrics_app(settings, self._counts)
+            second = Listener(opened[1], monitoring, MAX_METRICS_CONNECTIONS, pair)
             self._listeners.append(second)
             self.metrics_url = second.url
 
@@ -150,9 +152,10 @@ class Listener:
     """An application behind a listening socket (``open_socket``), in a thread of its own.
 
     ``before_stop``: of an application with a lifespan, what ends its streams; it is called in another thread.
+    ``whole_posts``: of the door, what takes POSTs before its application.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it serves, where, and two parts that few have
         self,
         opened: socket.socket,
         app: ASGIApp,
@@ -160,12 +163,14 @@ class Listener:
         certificate: ServerCertificate | None,
         *,
         before_stop: Callable[[], None] | None = None,
+        whole_posts: WholePosts | None = None,
     ) -> None:
         self._before_stop, self._certificate = before_stop, certificate
         self._socket = opened
-        protocol: type[asyncio.Protocol] = make_protocol(max_connections)
+        plain = make_protocol(max_connections, whole_posts)
+        protocol: type[asyncio.Protocol] = plain
         if certificate is not None:
-            protocol = make_tls_protocol(make_protocol(max_connections), certificate)
+            protocol = make_tls_protocol(plain, certificate)
         options = uvicorn.Config(
             app,
             http=protocol,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from wanesync.web.body_memory import Body, BodyMemory, NoRoom
 from wanesync.web.door_test import Verdict, find_nonce
 from wanesync.web.metrics import WebhookCounters
 from wanesync.web.settings import IntakePort, QuickIntakePort, WebSettings
+from wanesync.web.whole_posts import RawHeaders, SendAnswer
 
 if TYPE_CHECKING:
     from wanesync.core.posts import Post
@@ -48,6 +49,8 @@ _HEADERS = [
     (b"content-type", b"application/json"),
     *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
 ]
+
+_HEADER_LINES = b"".join(b"%s: %s\r\n" % pair for pair in _HEADERS)
 
 Headers = dict[str, str]
 
@@ -99,7 +102,7 @@ class WebhookRoutes:
     async def serve(self, side: Side, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one POST of a side."""
         outcome, began_s = Outcome.ACCEPTED, time.monotonic()
-        headers = _join_headers(scope)
+        headers = _join_headers(scope["headers"])
         try:
             answer = await self._accept(side, scope, headers, receive, began_s)
         except DoorTestArrived as test:
@@ -123,10 +126,8 @@ class WebhookRoutes:
             outcome = Outcome.SLOW
             answer = Answer(400, {})
         except Exception as error:  # noqa: BLE001 - the sender repeats it; no error of ours may lose an event
-            reason = str(error) if isinstance(error, WanesyncError) else ""
-            logger.error("webhook not stored", side=side, error=type(error).__name__, reason=reason)
             outcome = Outcome.UNAVAILABLE
-            answer = self._refuse(side, 503, OWN_TROUBLE, scope, headers)
+            answer = self._explain(side, error)
         if not answer.counted:
             self._counts.count(side, answer.status, outcome, answer.stored, (time.monotonic() - began_s) * 1000)
         await send_answer(send, answer)
@@ -184,6 +185,38 @@ class WebhookRoutes:
         stored = await to_thread.run_sync(work, limiter=self._limiter)
         return Answer(200, {"stored": stored}, stored=stored)
 
+    def take(self, side: Side, address: tuple[str, str], headers: Headers, body: bytes, answer: SendAnswer) -> bool:
+        """Verify and parse a POST that has arrived, and answer it once it is stored; False: it is for ``serve``.
+
+        ``address``: scheme and path. Raises ``InvalidPayload``.
+        """
+        began_s = time.monotonic()
+        if self._quick is None or find_nonce(body, headers):
+            return False
+        turns = self._find_turns(self._quick)
+        post = self._quick.prepare(side, body, headers, self._join_url(*address, headers), turns.settle)
+        if post is None:
+            return False
+
+        def finish(error: Exception | None) -> None:
+            found = Answer(200, {"stored": post.new}, counted=True) if error is None else self._explain(side, error)
+            if not found.counted:
+                took_ms = (time.monotonic() - began_s) * 1000
+                self._counts.count(side, found.status, Outcome.UNAVAILABLE, 0, took_ms)
+            answer(found.status, *_encode(found))
+
+        turns.put(post, began_s, finish)
+        return True
+
+    def _explain(self, side: Side, error: Exception) -> Answer:
+        """Return the answer to a POST that could not be stored: the sender repeats it."""
+        reason = str(error) if isinstance(error, WanesyncError) else ""
+        logger.error("webhook not stored", side=side, error=type(error).__name__, reason=reason)
+        return self._ask_again(OWN_TROUBLE)
+
+    def _ask_again(self, reason: str) -> Answer:
+        return Answer(503, {"error": reason}, {"Retry-After": str(self._settings.retry_after_s)})
+
     def _find_turns(self, intake: QuickIntakePort[Post]) -> _Turns:
         """Return what gathers the POSTs of this event loop."""
         loop = asyncio.get_running_loop()
@@ -194,23 +227,45 @@ class WebhookRoutes:
 
     def _find_url(self, scope: Scope, headers: Headers) -> str:
         """Return the address that was signed: behind a proxy only the configuration has it."""
-        base = self._settings.public_url.rstrip("/") or f"{scope['scheme']}://{headers.get('host', '')}"
         query = scope["query_string"].decode("latin-1")
-        return f"{base}{scope['path']}?{query}" if query else f"{base}{scope['path']}"
+        url = self._join_url(scope["scheme"], scope["path"], headers)
+        return f"{url}?{query}" if query else url
+
+    def _join_url(self, scheme: str, path: str, headers: Headers) -> str:
+        base = self._settings.public_url.rstrip("/") or f"{scheme}://{headers.get('host', '')}"
+        return base + path
 
     def _refuse(  # noqa: PLR0913 - what is logged and what is answered
         self, side: Side, status: int, reason: str, scope: Scope, headers: Headers, *, closes: bool = False
     ) -> Answer:
-        added: dict[str, str] = {}
         if status == 503:
-            added["Retry-After"] = str(self._settings.retry_after_s)
+            answer = self._ask_again(reason)
         else:
             peer = scope["client"][0] if scope.get("client") else ""
             client = self._settings.trusted_proxies.find_client(peer, headers)
             logger.warning("webhook refused", side=side, status=status, reason=reason, client=client)
-        if closes:
-            added["Connection"] = "close"
-        return Answer(status, {"error": reason}, added)
+            answer = Answer(status, {"error": reason})
+        return replace(answer, headers={**answer.headers, "Connection": "close"}) if closes else answer
+
+
+class WholeWebhooks:
+    """Takes the webhooks that arrive whole and that a known secret signed (``whole_posts.WholePosts``)."""
+
+    def __init__(self, routes: WebhookRoutes, sides: Mapping[str, Side]) -> None:
+        self._routes = routes
+        self._sides = {path.encode(): (path, side) for path, side in sides.items()}
+
+    def is_for(self, url: bytes, length: int) -> bool:
+        """Return whether it is a webhook whose body is parsed at once."""
+        return length <= MAX_QUICK_BYTES and url in self._sides
+
+    def take(self, scheme: str, url: bytes, headers: RawHeaders, body: bytes, answer: SendAnswer) -> bool:
+        """Take a webhook; False for any that is not as it should be, which the application refuses."""
+        path, side = self._sides[url]
+        try:
+            return self._routes.take(side, (scheme, path), _join_headers(headers), body, answer)
+        except Exception:  # noqa: BLE001 - the application finds the same, and answers it
+            return False
 
 
 class _Turns:
@@ -223,7 +278,7 @@ class _Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop, intake: QuickIntakePort[Post], counts: WebhookCounters) -> None:
         self.loop, self._intake, self._counts = loop, intake, counts
         self._posts: list[Post] = []
-        self._waiting: dict[Post, tuple[asyncio.Future[None], float]] = {}
+        self._waiting: dict[Post, tuple[Callable[[Exception | None], None], float]] = {}
         self._settled: list[Post] = []
         self._guard = threading.Lock()
         self._thread = threading.get_ident()
@@ -231,12 +286,28 @@ class _Turns:
     async def wait_for(self, post: Post, began_s: float) -> None:
         """Wait until a POST is stored, and raise its error if it is not. It is counted if it is."""
         stored = self.loop.create_future()
-        self._waiting[post] = (stored, began_s)
+
+        def finish(error: Exception | None) -> None:
+            if stored.done():
+                return
+            if error is None:
+                stored.set_result(None)
+            else:
+                stored.set_exception(error)
+
+        self.put(post, began_s, finish)
+        await stored
+
+    def put(self, post: Post, began_s: float, finish: Callable[[Exception | None], None]) -> None:
+        """Have a POST stored; ``finish`` is called in the event loop with its error, and must not raise.
+
+        It is counted if it is stored.
+        """
+        self._waiting[post] = (finish, began_s)
         self._posts.append(post)
         if len(self._posts) == 1:
             # It runs after all that is ready now.
             self.loop.call_soon(self._hand_over)
-        await stored
 
     def _hand_over(self) -> None:
         """Have the POSTs of this turn stored."""
@@ -270,27 +341,28 @@ class _Turns:
         now_s = time.monotonic()
         times_ms: dict[Side, list[float]] = {}
         for post in posts:
-            stored, began_s = self._waiting.pop(post)
+            finish, began_s = self._waiting.pop(post)
             if post.error is None:
                 times_ms.setdefault(post.side, []).append((now_s - began_s) * 1000)
-            if stored.done():
-                continue
-            if post.error is None:
-                stored.set_result(None)
-            else:
-                stored.set_exception(post.error)
+            finish(post.error)
         for side, times in times_ms.items():
             number = sum(post.new for post in posts if post.side is side and post.error is None)
             self._counts.count_all(side, 200, Outcome.ACCEPTED, number, times)
 
 
-def _join_headers(scope: Scope) -> Headers:
+def _join_headers(raw: RawHeaders) -> Headers:
     headers: Headers = {}
-    for raw_name, raw_value in scope["headers"]:
+    for raw_name, raw_value in raw:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
         # A header that was sent twice must not pass for one of its two values.
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
+
+
+def _encode(answer: Answer) -> tuple[bytes, bytes]:
+    """Return the lines of an answer's headers, and its body."""
+    own = "".join(f"{name.lower()}: {value}\r\n" for name, value in answer.headers.items())
+    return _HEADER_LINES + own.encode(), orjson.dumps(answer.content)
 
 
 async def send_answer(send: Send, answer: Answer) -> None:

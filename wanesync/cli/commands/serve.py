@@ -23,6 +23,7 @@ from wanesync.intake_wiring import build_web_settings
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
 from wanesync.wiring import build_secret_refresh, build_web_server, is_on_file
+from wanesync.worker.gc_tuning import tune_gc
 
 if TYPE_CHECKING:
     from wanesync.web.shared_answers import SharedAnswers
@@ -97,6 +98,7 @@ def _serve_alone(member: str, config_file: Path | None) -> None:
     with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="serve") as store:
         with store.patient(patience):
             server = build_web_server(config, store, sockets, shared)
+        tune_gc()
         server.start()
         refresh = build_secret_refresh(config, store, f"serve {os.getpid()}", stopping)
         threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
