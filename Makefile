@@ -26,6 +26,7 @@ help:
 	@echo 'make mosquitto   install the MQTT broker of the tests, if it is missing'
 	@echo 'make chromium    install the browser of the tests, if it is missing'
 	@echo 'make pgbouncer   install the pooler of the tests, if it is missing'
+	@echo 'make prometheus  install promtool for the tests, if it is missing'
 	@echo 'make lint        format, lint, types and import rules'
 	@echo 'make fmt         format, and repair what can be repaired'
 	@echo 'make simulate SEEDS=N [SEED_START=K]   the engine under a virtual clock, with crashes, lost answers and disorder'
@@ -44,7 +45,7 @@ demo: $(VENV)/.runtime
 
 .PHONY: test
 # Four at a time on two cores: the tests with real processes wait more than they compute.
-test: lint mosquitto chromium pgbouncer
+test: lint mosquitto chromium pgbouncer prometheus
 	@$(BIN)/pytest -n 4 --dist worksteal
 
 # What the tests need of the system's packages; a run that may not install a piece fails with its name.
@@ -68,6 +69,10 @@ chromium:
 .PHONY: pgbouncer
 pgbouncer:
 	$(call install_package,pgbouncer,the pooler in front of Postgres)
+
+.PHONY: prometheus
+prometheus:
+	$(call install_package,prometheus,the tool that reads alert rules)
 
 .PHONY: unit
 unit: $(VENV)/.dev

@@ -42,6 +42,7 @@ TIMED = (
     WITH
     + """\
 import atexit, functools, os, sys, threading, time
+from wanesync.store.tables.operating.samples import Samples
 
 spent, calls, inside = {}, {}, threading.local()
 
@@ -67,6 +68,7 @@ for name in ("add", "observe", "observe_all", "count_endings"):
     timed(figure_counts.FigureCounts, name)
 for owner, name in ((counting, "count_claims"), (counting, "count_changes"), (figure_counts, "store_figures")):
     timed(owner, name)
+timed(Samples, "add")
 
 def tell():
     with open(f"{os.environ['BENCH_SPENT']}/{sys.argv[1]}-{os.getpid()}", "w") as file:

@@ -1,7 +1,8 @@
 """``python -m tests.robustness.prometheus_rules``: Prometheus' own tool reads the rules and a page of metrics.
 
-Needs ``promtool`` (Debian: ``apt-get install prometheus``). It checks the syntax of the rules and of the dashboard's
-expressions, looks the names of the metrics over, and raises every alert once with planted series.
+Needs ``promtool`` (``make prometheus``). It checks the syntax of the rules and of the dashboard's expressions, looks
+the names of the metrics over, raises every alert once with planted series, and evaluates every expression of the
+dashboard over a recorded page of metrics: each shows something.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.metrics import render_full_page
 from wanesync.output import print_line
@@ -41,12 +44,13 @@ def main() -> int:
     """Run every check; return 0 if all of them pass."""
     tool = shutil.which("promtool")
     if tool is None:
-        print_line("promtool is missing: apt-get install prometheus", error=True)
+        print_line("promtool is missing: make prometheus", error=True)
         return 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        page = render_full_page(folder)
         cases = folder / "cases.yml"
-        cases.write_text(yaml.safe_dump(_make_cases()))
+        cases.write_text(yaml.safe_dump(_make_cases(page)))
         dashboard = folder / "dashboard.yml"
         dashboard.write_text(yaml.safe_dump(_as_rules()))
         commands = [
@@ -55,7 +59,6 @@ def main() -> int:
             [tool, "test", "rules", str(cases)],
         ]
         worst = max(subprocess.run(command, check=False).returncode for command in commands)
-        page = render_full_page(folder)
         looked = subprocess.run([tool, "check", "metrics"], input=page, text=True, check=False, capture_output=True)
         print_line(looked.stdout + looked.stderr or "The metrics: nothing to say")
         # 3: only its advice on names, which stay as they were before Prometheus' own suffixes were used.
@@ -67,8 +70,8 @@ def _rules() -> list[dict[str, object]]:
     return rules
 
 
-def _make_cases() -> dict[str, object]:
-    tests = []
+def _make_cases(page: str) -> dict[str, object]:
+    tests = [_show_dashboard(page)]
     for rule in _rules():
         alert = str(rule["alert"])
         labels = rule["labels"]
@@ -91,13 +94,41 @@ def _make_cases() -> dict[str, object]:
     return {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
 
 
+def _show_dashboard(page: str) -> dict[str, object]:
+    """Every series of the page, which grows by its value each minute, and that each expression has a result then."""
+    recorded = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
+    series = [
+        {"series": _name_series(sample.name, sample.labels), "values": f"{sample.value:g}+{sample.value:g}x60"}
+        for sample in recorded
+    ]
+    series.append({"series": 'up{job="wanesync",instance="one"}', "values": "1x60"})
+    shown = [
+        {
+            "expr": f"count({expression}) > bool 0",
+            "eval_time": "40m",
+            "exp_samples": [{"labels": "{}", "value": 1}],
+        }
+        for expression in _expressions()
+    ]
+    return {"interval": "1m", "input_series": series, "promql_expr_test": shown}
+
+
+def _name_series(name: str, labels: Mapping[str, str]) -> str:
+    return f"{name}{{{','.join(f'{label}={json.dumps(value)}' for label, value in labels.items())}}}"
+
+
+def _expressions() -> list[str]:
+    """The expressions of the dashboard, as Grafana sends them."""
+    panels = json.loads((DEPLOY / "grafana" / "wanesync.json").read_text())["panels"]
+    found = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    return [expression.replace("$__rate_interval", "5m") for expression in found]
+
+
 def _as_rules() -> dict[str, object]:
     """The expressions of the dashboard as recording rules, which the tool can check."""
-    panels = json.loads((DEPLOY / "grafana" / "wanesync.json").read_text())["panels"]
-    expressions = [target["expr"] for panel in panels for target in panel.get("targets", [])]
     rules = [
-        {"record": f"dashboard:expression:{number}", "expr": expression.replace("$__rate_interval", "5m")}
-        for number, expression in enumerate(expressions)
+        {"record": f"dashboard:expression:{number}", "expr": expression}
+        for number, expression in enumerate(_expressions())
     ]
     return {"groups": [{"name": "dashboard", "rules": rules}]}
 

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.lanes import bury, queue, start_processes
 from wanesync.core.jobs import JobKind, JobRequest
 from wanesync.core.model import Side
-from wanesync.core.operating.figures import HISTOGRAMS, LABELS, Figure, InTime
+from wanesync.core.operating.figures import HISTOGRAMS, LABELS, Figure, InTime, RequestResult
 from wanesync.core.purchases import Purchase
 from wanesync.ops.health.gauges import read_gauges
 from wanesync.store import Store, make_key, open_store
@@ -42,6 +42,7 @@ def fill(store: Store) -> None:
             store.figures.observe(figure, *values, ms=40)
         else:
             store.figures.add(figure, *values)
+    store.figures.add(Figure.VENDOR_REQUESTS, "stripe", "customers.create", RequestResult.RATE_LIMITED)
     store_figures(store)
 
 

@@ -152,7 +152,7 @@ def conclude(demo: Demo) -> None:
 
 def offer_admin(demo: Demo) -> None:
     """Say how to see the two systems beside the admin service."""
-    demo.console.print("Look at it in the browser: make demo KEEP=1, and the address of the admin page it prints.")
+    demo.console.print("To see both systems beside the admin page: make demo KEEP=1 (or wanesync demo --keep)")
 
 
 def show_addresses(demo: Demo, lines: Mapping[str, Sequence[str]]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 
 from tests.support.admin import URL, AdminSite, Browser
 from tests.support.people import ANA, store_people
+from wanesync.admin.pages import people
 from wanesync.core.model import LinkState
 from wanesync.core.operating.operators import Operator, Via
+from wanesync.ops.people import search
 from wanesync.store.tables.operating.audit import AuditFilter
 from wanesync.wiring import build_decision_runtime
 
@@ -52,6 +57,32 @@ def test_a_viewer_cannot_find_masked_values_out_a_letter_at_a_time(site: AdminSi
     assert [finds(operator, text) for text in ("ana lo", "3312", "33 12 34")] == [True] * 3
     assert [finds(viewer, text) for text in ("ana lo", "3312", "33 12 34", "0000345")] == [False] * 4
     assert [finds(viewer, text) for text in ("ana", "lopez ana", "01 23 45 67 89")] == [True] * 3
+
+
+def test_a_search_by_name_goes_on_by_itself_and_keeps_what_it_found(
+    site: AdminSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request takes a short step, and its page has everything that was found so far."""
+    monkeypatch.setattr(search, "SCAN_ROWS", 1)
+    monkeypatch.setattr(people, "STEP_SCAN_MS", 0)
+    browser = site.sign_in("operator")
+    text, steps = browser.post("/people/find", {"text": "an"}).text, 1
+    while 'hx-trigger="load' in text:
+        assert f"{steps} of 6 records were searched, and there are more" in text
+        form = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', text)}
+        text, steps = browser.post("/people/find", form, **{"HX-Request": "true"}).text, steps + 1
+        assert "<html" not in text, "a part of the page alone"
+        assert steps < 10
+    assert "6 of 6 records were searched." in text
+    assert text.count('<th scope="row"') == 3, "as in one step"
+    assert 'href="/people?ids=1,2,3"' in text
+
+
+def test_without_scripts_a_search_goes_on_in_longer_steps(site: AdminSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "SCAN_ROWS", 1)
+    monkeypatch.setattr(people, "STEP_SCAN_MS", 0)
+    text = site.sign_in("operator").post("/people/find", {"text": "an", "after": "hubspot:0", "searched": "0"}).text
+    assert "6 of 6 records were searched." in text
 
 
 def test_nothing_found_and_nothing_asked(site: AdminSite) -> None:

@@ -19,7 +19,7 @@ from wanesync.core.model import Side
 from wanesync.ops.people.person import TIMELINE_ENTRIES, read_person_page
 from wanesync.ops.people.record_pages import RecordPages, read_record_pages
 from wanesync.ops.people.reveals import note_reveal
-from wanesync.ops.people.search import PeopleFound, PeopleSearch, summarise_ids
+from wanesync.ops.people.search import SCAN_MS, STEP_SCAN_MS, PeopleFound, PeopleSearch, summarise_ids
 
 router = APIRouter(prefix="/people", include_in_schema=False)
 NAV = NavEntry("/people", "People", 40)
@@ -28,6 +28,8 @@ Linking = Annotated[Visitor, require(Permission.LINK)]
 Id = Annotated[str, Form(max_length=255)]
 
 PAGE_PEOPLE = 50
+MAX_SEARCHED = 1 << 40
+"""More records than any installation has."""
 MAX_ENTRIES = 5_000
 """Most things of a timeline on one page."""
 
@@ -49,16 +51,37 @@ def find(
     visitor: Seer,
     text: Annotated[str, Form(max_length=1_000)] = "",
     after: Annotated[str, Form(max_length=300)] = "",
+    known: Annotated[str, Form(max_length=20_000)] = "",
+    searched: Annotated[int, Form(ge=0, le=MAX_SEARCHED)] = 0,
 ) -> Response:
-    """Find people; a single one is opened. A POST, so that no address or name stands in the history of a browser."""
+    """Find people; a single one is opened. A POST, so that no address or name stands in the history of a browser.
+
+    A search by name goes on by itself, a short step a request, and each shows what it and those before found:
+    ``known``, ids, among ``searched`` records. Without scripts a button goes on, in longer steps.
+    """
+    ids = [one for one in known.split(",") if one][:PAGE_PEOPLE]
+    by_itself = not after or request.headers.get("hx-request") == "true"
+    search = PeopleSearch(
+        services.store,
+        services.rules.fields,
+        exact=not visitor.may(Permission.REVEAL),
+        scan_ms=STEP_SCAN_MS if by_itself else SCAN_MS,
+    )
     try:
-        exact = not visitor.may(Permission.REVEAL)
-        found = PeopleSearch(services.store, services.rules.fields, exact=exact).find(text, PAGE_PEOPLE, after)
+        found = search.find(text, max(1, PAGE_PEOPLE - len(ids)), after)
     except ConfigError as error:
         return _render_list(request, services, None, text=text, problem="; ".join(error.problems))
     if len(found.people) == 1 and not after and not (found.scan and found.scan.next):
         return RedirectResponse(f"/people/{quote(found.people[0].key)}", 303)
-    return _render_list(request, services, found, text=text)
+    return _render_list(request, services, _join(services, ids, found, searched), text=text)
+
+
+def _join(services: AdminServices, ids: Sequence[str], found: PeopleFound, searched: int) -> PeopleFound:
+    """Return what a step of a search and those before it found; a person is named once."""
+    before = summarise_ids(services.store, ids) if ids else []
+    people = {one.key: one for one in [*before, *found.people]}
+    scan = found.scan and found.scan._replace(searched=searched + found.scan.searched)
+    return PeopleFound([*people.values()], scan)
 
 
 def _render_list(
@@ -67,11 +90,13 @@ def _render_list(
     return render(
         request,
         "people/search.html",
+        fragment="results",
         status=422 if problem else 200,
         found=found,
         text=text,
         problem=problem,
         values=ValueFormatter.of(services.rules.fields),
+        goes_on=bool(found and found.scan and found.scan.next and len(found.people) < PAGE_PEOPLE),
         address=f"/people?ids={','.join(quote(one.key) for one in found.people)}" if found and found.people else "",
         pages=_read_pages(services),
     )
