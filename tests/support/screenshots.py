@@ -24,6 +24,7 @@ from wanesync.core.operating.operators import Operator, OperatorRole, Via
 from wanesync.core.operating.reconcile_runs import RunOptions
 from wanesync.ops.reconcile.runs import start_run
 from wanesync.store import Store, Tx
+from wanesync.store.queries import Value
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "docs" / "pictures"
@@ -141,6 +142,22 @@ def _fill_figures(store: Store) -> None:
             batch[at_ms, Figure.JOBS_ENDED, encode_labels(Figure.JOBS_ENDED, "stripe", "write", "retry")] = Amount(2)
             batch[at_ms, Figure.PEOPLE, encode_labels(Figure.PEOPLE, "stripe", "beyond")] = Amount(1)
     store.run(lambda tx: tx.figures.add(batch))
+    store.run(_fill_samples)
+
+
+def _fill_samples(tx: Tx) -> None:
+    """A queue that grew in the morning of the last day, and a limit that was raised then."""
+    rows: list[dict[str, Value]] = []
+    for minute in range(24 * 60):
+        start_ms = tx.now_ms - tx.now_ms % MINUTE_MS - (minute + 1) * MINUTE_MS
+        size = max(0, 600 - abs(minute - 700) * 6) + minute % 7
+        found = {"size.stripe": size, "age.stripe": size / 6, "limit.stripe": 6 if minute < 690 else 3}
+        found |= {"size.hubspot": minute % 3, "age.hubspot": 0.4, "limit.hubspot": 90}
+        rows += [
+            {"name": name, "span_ms": MINUTE_MS, "start_ms": start_ms, "value": float(value)}
+            for name, value in found.items()
+        ]
+    tx._session.each("add_sample", rows)
 
 
 def _times(count: int) -> Amount:

@@ -329,10 +329,8 @@ def _chart_queues(reader: _Reader) -> list[Chart]:
     most = ", ".join(f"{NAMES[side]} {_find_highest(values):,.0f}" for side, values in sizes.items())
     oldest_ms = int(max(map(_find_highest, ages.values())) * 1000)
     return [
-        Chart("queue", "Jobs due or running", "jobs", _draw_samples(sizes), f"at most {most}"),
-        Chart(
-            "age", "Age of the oldest of them", "seconds", _draw_samples(ages), f"at most {format_duration(oldest_ms)}"
-        ),
+        Chart("queue", "Due or running", "jobs", _draw_samples(sizes), f"at most {most}"),
+        Chart("age", "Age of the oldest job", "seconds", _draw_samples(ages), f"at most {format_duration(oldest_ms)}"),
     ]
 
 
