@@ -68,7 +68,7 @@ def test_the_overview_is_live_until_it_is_paused(admin: AdminSite, filled: Store
     state, size = page.locator("[data-live-state]"), page.locator(".tile", has_text="Due or running").locator("strong")
     expect(state).to_have_text("Live")
     expect(size).to_have_text("0")
-    expect(page.locator(".chart canvas")).to_have_count(6)
+    expect(page.locator(".chart canvas")).to_have_count(8)
     page.locator("a.tile", has_text="Latency").focus()
     queue(filled, Side.STRIPE, JobKind.READ, 7)
     expect(size).to_have_text("7")

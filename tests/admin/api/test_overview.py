@@ -13,6 +13,8 @@ def test_the_charts_of_a_period_have_a_value_for_each_step(call: Caller) -> None
         "webhooks",
         "jobs",
         "retries",
+        "queue",
+        "age",
         "requests",
         "latency",
         "share",

@@ -38,7 +38,7 @@ def test_the_first_page_shows_alarms_with_their_way_out_lanes_and_charts(admin: 
     assert 'href="/limits#pauses">Resume</a>' in page
     assert "0.0 of 20/s (configured 25/s)" in page
     assert "Show as table" in page
-    assert page.count('<figure class="chart"') == 6
+    assert page.count('<figure class="chart"') == 8
     assert {"x", "step", "charts"} == charts_of(page).keys()
 
 
