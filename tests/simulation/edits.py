@@ -353,6 +353,8 @@ def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> b
     over = next((w for w in history.cells[cell] if w.seq > last.seq and w.who == OURS), None)
     if over is not None and _was_never_told(history, last, over):
         return True
+    if cell[2] == "company" and not value and _was_named_later(history, link, last, held[0]):
+        return True
     if cell[0] is Side.STRIPE and cell[2] == "name" and is_business(value):
         company = history.facts.value((Side.HUBSPOT, link.hubspot_id), "company")
         if comparable(company) == comparable(value):
@@ -360,6 +362,19 @@ def _may_differ(history: History, link: Link, last: Write, held: list[str]) -> b
     unsplit = [history.is_kept((side, link.id_on(side), "name"), now) for side, now in zip(Side, held, strict=True)]
     # Both were edited as we saw it, and the owner's name cannot be told apart into two fields.
     return cell[2] == "name" and any(unsplit)
+
+
+def _was_named_later(history: History, link: Link, last: Write, company: str) -> bool:
+    """Whether a user gave the customer the name of a business after the company was cleared: that is its company."""
+    ours = [w for w in history.cells.get((Side.HUBSPOT, link.hubspot_id, "company"), []) if w.new == company]
+    named = history.cells.get((Side.STRIPE, link.stripe_id, "name"), [])
+    return any(w.who == OURS for w in ours[-1:]) and any(
+        w.who == USER
+        and w.seq > last.seq
+        and is_business(w.new)
+        and (w.new == company or history.is_shortened(company, w.new))
+        for w in named
+    )
 
 
 def _last_edit(history: History, link: Link, spec: FieldSpec) -> tuple[Write | None, set[Side]]:

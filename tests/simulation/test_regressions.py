@@ -430,3 +430,7 @@ def test_a_part_that_the_property_kept_of_a_creation_and_that_a_user_replaced_wa
 
 def test_a_name_that_a_late_write_filled_and_that_is_a_business_s_by_now_is_taken_back() -> None:
     assert play_seed(280008518).violations == []
+
+
+def test_a_company_that_was_cleared_before_its_customer_was_given_the_name_of_a_business_is_that_name() -> None:
+    assert play_seed(280010935).violations == []
