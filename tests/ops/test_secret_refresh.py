@@ -73,7 +73,10 @@ def test_what_is_wrong_raises_an_alarm_until_it_is_right(store: Store) -> None:
 
 
 def test_a_process_whose_secrets_never_change_needs_no_thread(store: Store) -> None:
-    build(Played(), store, 10, "env:KEY").run()
+    played = Played(now_s=1_000)
+    refresh = build(played, store, 10, "env:KEY")
+    refresh.run()
+    assert (played.asked, refresh.stopping.is_set()) == (0, False), "it returned by itself"
 
 
 def test_a_process_without_a_database_goes_on_as_well() -> None:

@@ -40,6 +40,7 @@ def test_a_web_server_starts_beside_a_lock_and_refuses_webhooks_until_it_is_free
             stage.until(lambda: _ask(url) == 503, "it says that it cannot store webhooks")
             holder.execute("ROLLBACK")
         stage.until(lambda: _ask(url) == 200, "it can store webhooks")
+        assert _ask(url) == 200
 
 
 @pytest.mark.parametrize(("command", "ready"), [*COMMANDS, ("serve", "wanesync serves")])

@@ -51,3 +51,5 @@ def test_without_the_one_that_started_them_they_end(sqlite_url: str, tmp_path: P
         left = members(program.pid)
         program.kill()
         wait_until(lambda: not [one for one in left if Path(f"/proc/{one}").exists()], "all are gone")
+        assert len(left) == 2
+        assert not any(Path(f"/proc/{one}").exists() for one in left)

@@ -221,7 +221,7 @@ def test_an_endpoint_of_the_api_takes_the_place_of_the_target_with_its_address(s
     endpoint = stripe.send("POST", "/v1/webhook_endpoints", params)[1]
     stripe.machine.edit("create", None, {"name": "Ada"}, NOW_MS)
     (delivery,) = stripe.machine.take_deliveries(NOW_MS)
-    verify(delivery, endpoint["secret"])
+    assert verify(delivery, endpoint["secret"])["type"] == "customer.created"
 
 
 def test_an_account_has_at_most_sixteen_endpoints(stripe: Client) -> None:

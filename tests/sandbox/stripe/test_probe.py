@@ -442,4 +442,13 @@ def test_there_are_fifty_checks() -> None:
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_sandbox_answers_as_stripe_does(probe: Probe, name: str) -> None:
+    before = read_requests(probe)
     CHECKS[name](probe)
+    assert read_requests(probe) > before, "it judges what the sandbox answered"
+
+
+def read_requests(probe: Probe) -> int:
+    """Return how many requests the sandbox had."""
+    count = probe.machine.stats(0)["requests"]
+    assert isinstance(count, int)
+    return count

@@ -105,6 +105,8 @@ def test_the_owner_of_a_database_who_may_create_roles_needs_no_superuser(postgre
             apply_roles(as_user(own, boss), target)
             with closing(open_store(as_user(own, target.name(Role.STRIPE_WORKER)), KEYS)) as store:
                 store.run(lambda tx: tx.settings.put("mark", "1"))
+                with store.reading() as tx:
+                    assert tx.settings.get("mark") == "1"
         finally:
             server.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
             for role in Role:
