@@ -230,6 +230,16 @@ class ProgressBars:
 
         return advance
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a terminal that shows them."""
+        return self._screen.is_terminal
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars, where they are shown. ``text``: our own."""
+        if self.is_shown:
+            self._progress.console.print(text, markup=False, highlight=False)
+
     def set(self, label: str, done: int, total: int | None) -> None:
         """Set how far a bar is. ``total`` None: not known."""
         self._done[label] = done

@@ -15,6 +15,7 @@ from wanesync.accounts import PORTAL, STRIPE_ACCOUNT, STRIPE_MODE
 from wanesync.cli.commands.compare import reconcile_options as options
 from wanesync.cli.commands.compare.reconcile_options import ListingOptions, ReconcileOptions
 from wanesync.cli.commands.compare.report_places import refuse_places
+from wanesync.cli.commands.compare.wait_notes import showing_waits
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.cli.operator import find_operator
 from wanesync.cli.option_groups import spread_options
@@ -395,8 +396,11 @@ class ReportOutput:
 
 @contextmanager
 def _show_progress() -> Iterator[ProgressCallback]:
-    """Progress bars on standard error that follow a session's steps; none where that is no terminal."""
-    with progress_bars() as shown:
+    """Progress bars on standard error that follow a session's steps; none where that is no terminal.
+
+    Above them stands what the session waits for.
+    """
+    with progress_bars() as shown, showing_waits(shown):
         begun: set[Step] = set()
 
         def follow(step: Step, done: int, total: int | None) -> None:
