@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import signal
+import threading
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.support.installation import CONFIG, Installation
-from wanesync.cli.context import open_configured, read_config, set_on_stop_signals, use_database
+from wanesync.cli.context import end_if_stopping, open_configured, read_config, set_on_stop_signals, use_database
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 
 
@@ -79,3 +81,12 @@ def test_either_signal_stops_a_command(number: signal.Signals) -> None:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def test_a_start_ends_where_the_command_is_to_stop() -> None:
+    stopping = threading.Event()
+    end_if_stopping(stopping)
+    stopping.set()
+    with pytest.raises(typer.Exit) as ended:
+        end_if_stopping(stopping)
+    assert ended.value.exit_code == 0

@@ -151,3 +151,12 @@ def set_on_stop_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: signals.put(number))
     return stopping
+
+
+def end_if_stopping(stopping: threading.Event) -> None:
+    """End a command that was asked to stop during its start, where nothing is under way yet. Raises ``typer.Exit``.
+
+    On a busy machine the rest of a start takes many seconds, and its end as well.
+    """
+    if stopping.is_set():
+        raise typer.Exit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from wanesync.alert_wiring import start_alerts
-from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.cli.context import ConfigFile, end_if_stopping, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import BUS_SECRETS
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
@@ -20,6 +20,7 @@ def queue(config_file: ConfigFile = None) -> None:
     stopping = set_on_stop_signals()
     patience = Patience(stopping)
     with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="queue") as store:
+        end_if_stopping(stopping)
         with store.patient(patience):
             process = build_queue_process(config, store, stopping)
         refresh = build_secret_refresh(config, store, f"queue {process.options.client_id}", stopping)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wanesync.alert_wiring import start_alerts
-from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.cli.context import ConfigFile, end_if_stopping, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import BUS_SECRETS, DOOR_SECRETS, HOOK_SECRETS
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import Side
@@ -96,6 +96,7 @@ def _serve_alone(member: str, config_file: Path | None) -> None:
     sockets, shared = _join_group(member, stopping)
     patience = Patience(stopping)
     with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="serve") as store:
+        end_if_stopping(stopping)
         with store.patient(patience):
             server = build_web_server(config, store, sockets, shared)
         tune_gc()

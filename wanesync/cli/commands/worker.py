@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wanesync.alert_wiring import start_alerts
-from wanesync.cli.context import ConfigFile, read_logged_config, set_on_stop_signals, use_database
+from wanesync.cli.context import ConfigFile, end_if_stopping, read_logged_config, set_on_stop_signals, use_database
 from wanesync.config.model import API_KEYS, BUS_SECRETS, Config
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
@@ -62,10 +62,12 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
     patience = Patience(stopping)
     with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="worker") as store:
         with store.patient(patience):
+            end_if_stopping(stopping)
             runtime = build_runtime(config, store, side.sides, patient=True, claim=MapClaim.TAKE_OVER)
         print_line(f"wanesync worker {runtime.name}: {' and '.join(side.sides)}", flush=True)
         with store.patient(patience):
             say_if_writes_are_off(store)
+        end_if_stopping(stopping)
         with run_worker(config, runtime, side.sides, stopping):
             stopping.wait()
 

@@ -17,7 +17,14 @@ from wanesync.alert_wiring import start_alerts
 from wanesync.cli.commands.access.admin_audit import app as audit_app
 from wanesync.cli.commands.access.admin_token import app as token_app
 from wanesync.cli.commands.access.admin_user import app as user_app
-from wanesync.cli.context import ConfigFile, find_config_file, read_logged_config, set_on_stop_signals, use_database
+from wanesync.cli.context import (
+    ConfigFile,
+    end_if_stopping,
+    find_config_file,
+    read_logged_config,
+    set_on_stop_signals,
+    use_database,
+)
 from wanesync.core.errors import ConfigError, DatabaseUnavailable
 from wanesync.output import print_line
 from wanesync.store.patience import Patience
@@ -50,11 +57,12 @@ def serve(context: typer.Context, config_file: ConfigFile = None) -> None:
     with use_database(config, migrate=is_on_file(config), patience=patience, logs_of="admin") as store:
         with store.patient(patience):
             store.check_keys()
+        end_if_stopping(stopping)
         refresh = build_secret_refresh(config, store, f"admin {os.getpid()}", stopping)
         threading.Thread(target=refresh.run, name="secret-refresh", daemon=True).start()
         alerts = start_alerts(config, store, stopping)
         try:
-            with run_admin(config, store, config_file) as server:
+            with run_admin(config, store, config_file, stopping) as server:
                 _wait(server, stopping)
         finally:
             alerts.stop()
@@ -67,12 +75,13 @@ def _wait(server: Listener, stopping: threading.Event) -> None:
 
 
 @contextmanager
-def run_admin(config: Config, store: Store, config_file: Path | None) -> Iterator[Listener]:
+def run_admin(config: Config, store: Store, config_file: Path | None, stopping: threading.Event) -> Iterator[Listener]:
     """Serve the pages and the API inside, and print where; without a user also the link by which the first is made.
 
-    ``config_file``: as ``--config`` names it. Raises ConfigError.
+    ``config_file``: as ``--config`` names it. Raises ConfigError, and ``typer.Exit`` where it is to stop already.
     """
     services = build_admin_services(config, store, find_config_file(config_file))
+    end_if_stopping(stopping)
     server = build_admin_server(config, services)
     with running_admin_tasks(store):
         server.start()
@@ -100,8 +109,10 @@ def run_admin_beside(config: Config, store: Store, config_file: Path | None) -> 
     def serve_until_then() -> None:
         while not ending.is_set():
             try:
-                with run_admin(config, store, config_file) as server:
+                with run_admin(config, store, config_file, ending) as server:
                     _wait(server, ending)
+            except typer.Exit:
+                return
             except DatabaseUnavailable:
                 ending.wait(RETRY_S)
             except ConfigError as error:
