@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 from collections.abc import Sequence
@@ -42,8 +43,6 @@ TOPIC = topics.incoming(Side.HUBSPOT)
 
 
 def sealed(contact_id: int, arrived_ms: int = 0) -> bytes:
-    import json  # noqa: PLC0415
-
     body = json.dumps([change(contact_id) | {"eventId": contact_id}]).encode()
     return part_seal(Role.HUBSPOT_HANDLER).seal(TOPIC, Incoming(Kind.POST, arrived_ms, body).encode())
 

@@ -11,7 +11,7 @@ from tests.support.bus_parts import WAIT_S, listening, part_seal
 from tests.support.captured_logs import captured_logs
 from tests.support.mosquitto import Mosquitto
 from wanesync.bus import topics
-from wanesync.bus.client import BusOptions, BusUnavailable, Message
+from wanesync.bus.client import BusClient, BusOptions, BusUnavailable, Message
 from wanesync.bus.messages import Change, Done, Work
 from wanesync.bus.topics import Control, Report, WorkAction
 from wanesync.bus.work_listener import WorkListener
@@ -31,8 +31,8 @@ def make_listener(url: str, store: Store, refresh: threading.Semaphore | None = 
     return WorkListener(store, STRIPE, part_seal(Role.STRIPE_WORKER), options, refreshed.release)
 
 
-def send(client: object, topic: str, message: Work | Change) -> None:
-    client.publish(topic, part_seal(Role.QUEUE).seal(topic, message.encode()))  # type: ignore[attr-defined]
+def send(client: BusClient, topic: str, message: Work | Change) -> None:
+    client.publish(topic, part_seal(Role.QUEUE).seal(topic, message.encode()))
 
 
 def test_a_message_ends_the_wait_for_work_and_a_forged_one_does_not(mosquitto: Mosquitto, bus_store: Store) -> None:

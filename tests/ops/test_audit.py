@@ -34,7 +34,7 @@ def database_url(sqlite_url: str) -> str:
 @pytest.fixture
 def filled(store: Store, clock: Clock) -> Store:
     for number in range(10):
-        store.run(lambda tx, number=number: tx.audit.add(ANNA, "limit.set", f"s{number}", None, {"rate": number}))  # type: ignore[misc]
+        store.run(lambda tx, number=number: tx.audit.add(ANNA, "limit.set", f"s{number}", None, {"rate": number}))  # type: ignore[misc] # binds the loop's value
         clock.advance(1)
     return store
 

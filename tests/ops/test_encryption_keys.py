@@ -310,7 +310,7 @@ def test_a_process_that_cannot_read_the_key_of_the_others_encrypts_nothing_more(
         behind.encryption._source._read_s = float("-inf")  # type: ignore[union-attr] # the time of the last reading
         behind.refresh_keys()
         seed(behind, 1)
-    assert read_report(others, no_wait).find("old1").rows.get("records", 0) == 0  # type: ignore[union-attr]
+    assert read_report(others, no_wait).find("old1").rows.get("records", 0) == 0  # type: ignore[union-attr] # it is in the report
 
 
 def test_the_end_of_open_transactions_is_waited_for(opened: Opener) -> None:

@@ -18,6 +18,7 @@ from tests.support.reconcile_harness import (
 )
 from tests.support.store_rows import a_link
 from wanesync.core.diff.decisions import Verdict
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import ConfigError
 from wanesync.core.model import WANTED, LinkState, NoteCode, PutBack, Side
 from wanesync.reconcile.apply_decisions import LOCK_ATTEMPTS, LOCKED, AppliedDecisions, DecisionApplier
@@ -120,9 +121,9 @@ def test_an_excluded_record_is_left_alone_until_it_is_to_be_created(runtime: Run
         note = tx.records.get_many([(HUBSPOT, "2")])[HUBSPOT, "2"].note
     assert note is not None
     assert note.code is NoteCode.BY_DECISION
-    assert compare(runtime).counts["excluded"] == 1  # type: ignore[index] # a class by its name
+    assert compare(runtime).counts[DifferenceClass.EXCLUDED] == 1
     decide(runtime, "2,,,create")
-    assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name
+    assert compare(runtime).counts[DifferenceClass.CREATE_CUSTOMER] == 1
 
 
 def test_what_is_not_put_back_any_more_because_its_pair_is_released_is_kept(runtime: Runtime, store: Store) -> None:
@@ -181,10 +182,10 @@ def delete_both(store: Store, *, erased: bool = False) -> None:
 @pytest.mark.case(49)
 def test_a_decision_to_create_wins_over_an_old_deletion_until_it_is_carried_out(runtime: Runtime, store: Store) -> None:
     delete_both(store)
-    assert compare(runtime).counts["create_customer"] == 0  # type: ignore[index] # a class by its name
+    assert compare(runtime).counts[DifferenceClass.CREATE_CUSTOMER] == 0
     decide(runtime, "2,,,create")
     assert (STRIPE, "contact:2") in queued(store)
-    assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name
+    assert compare(runtime).counts[DifferenceClass.CREATE_CUSTOMER] == 1
     with store.reading() as tx:
         assert tx.records.get_many([(HUBSPOT, "2")])[HUBSPOT, "2"].note == WANTED
 
@@ -195,7 +196,7 @@ def test_a_privacy_deletion_is_lifted_by_a_decision_only(runtime: Runtime, store
         decide(runtime, "2,,,create")
     decide(runtime, "2,,,lift")
     assert (STRIPE, "contact:2") in queued(store)
-    assert compare(runtime).counts["create_customer"] == 1  # type: ignore[index] # a class by its name
+    assert compare(runtime).counts[DifferenceClass.CREATE_CUSTOMER] == 1
 
 
 def test_a_record_that_is_neither_listed_nor_found_is_missing_and_not_orphaned(
@@ -210,4 +211,4 @@ def test_a_record_that_is_neither_listed_nor_found_is_missing_and_not_orphaned(
         del sides.contacts[record_id]
     counts = compare(runtime).counts
     # Both contacts, and the customer that belongs to one of them.
-    assert (counts["missing"], counts["orphaned"]) == (3, 0)  # type: ignore[index] # a class by its name
+    assert (counts[DifferenceClass.MISSING], counts[DifferenceClass.ORPHANED]) == (3, 0)

@@ -129,7 +129,7 @@ def test_a_dead_letter_of_the_record_is_closed_and_workers_are_woken(store: Stor
     with store.transaction() as tx:
         for job in tx.jobs.claim(S, [JobKind.READ], 2, "w"):
             tx.jobs.mark_dead(job, DeadClass.REFUSED, "no")
-    with psycopg.connect(store._database._url, autocommit=True) as listener:  # type: ignore[attr-defined]
+    with psycopg.connect(store._database._url, autocommit=True) as listener:  # type: ignore[attr-defined] # of Postgres
         listener.execute("LISTEN wanesync")
 
         async def work(door: Door) -> None:

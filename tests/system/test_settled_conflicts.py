@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.stage import Stage
 from tests.system.test_proposals import look, settle
+from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.model import LinkState, Side
 from wanesync.core.operating.explanation import SyncState
 from wanesync.core.operating.operators import Operator, Via
@@ -71,7 +72,7 @@ def test_what_was_chosen_stands_and_nothing_is_left_to_do(
     done = choose(stage, pick, value)
     assert (done.conflicts, done.left) == (2, [])
     assert companies(stage) == after
-    assert (count_open(stage), look(stage).counts["conflict"], state(stage)) == (0, 0, SyncState.IN_SYNC)  # type: ignore[index] # a class by its name
+    assert (count_open(stage), look(stage).counts[DifferenceClass.CONFLICT], state(stage)) == (0, 0, SyncState.IN_SYNC)
 
 
 def test_a_value_that_lost_is_taken_back(stage: Stage) -> None:

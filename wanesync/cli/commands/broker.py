@@ -142,8 +142,8 @@ def show_status(
 ) -> None:
     """Show the credentials of each role, which of them the broker accepts, and certificates that end soon."""
     from wanesync.bus.broker_control import connect  # noqa: PLC0415 - broker-config needs no MQTT client
-    from wanesync.ops.broker.credentials import open_broker  # noqa: PLC0415
-    from wanesync.ops.broker.state import read_state  # noqa: PLC0415
+    from wanesync.ops.broker.credentials import open_broker  # noqa: PLC0415 - as above
+    from wanesync.ops.broker.state import read_state  # noqa: PLC0415 - as above
 
     state = read_state(open_broker(folder, connect), utc_now())
     if as_json:
@@ -185,7 +185,7 @@ def rotate_credential(
     The old one stays good until wanesync broker revoke ROLE --old, so that processes change over one by one.
     """
     from wanesync.bus.broker_control import connect  # noqa: PLC0415 - as above
-    from wanesync.ops.broker.credentials import open_broker, rotate, rotate_server  # noqa: PLC0415
+    from wanesync.ops.broker.credentials import open_broker, rotate, rotate_server  # noqa: PLC0415 - as above
 
     good: list[str] = []
     with BrokerFolder(folder).changing():
@@ -214,7 +214,7 @@ def revoke_credential(
 ) -> None:
     """Take credentials back: their connections end at once, and none comes back."""
     from wanesync.bus.broker_control import connect  # noqa: PLC0415 - as above
-    from wanesync.ops.broker.credentials import choose, open_broker, revoke  # noqa: PLC0415
+    from wanesync.ops.broker.credentials import choose, open_broker, revoke  # noqa: PLC0415 - as above
 
     broker = open_broker(folder, connect)
     chosen = choose(broker.register, which, old=old)

@@ -54,7 +54,7 @@ def test_a_link_is_taken_once(store: Store, clock: Clock) -> None:
 def test_tokens_are_listed_the_newest_first(store: Store, clock: Clock) -> None:
     for name in ("one", "two"):
         token = TokenRow(name, name, OperatorRole.VIEWER, "h", "anna", 0, store.now_ms() + 5, 0)
-        store.run(lambda tx, token=token: tx.admin_tokens.add(token))  # type: ignore[misc]
+        store.run(lambda tx, token=token: tx.admin_tokens.add(token))  # type: ignore[misc] # binds the loop's value
         clock.advance(1)
     with store.transaction() as tx:
         assert [token.id for token in tx.admin_tokens.get_all()] == ["two", "one"]

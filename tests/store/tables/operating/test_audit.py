@@ -74,7 +74,7 @@ def test_a_change_that_is_rolled_back_leaves_no_row(store: Store) -> None:
 def test_rows_of_several_processes_are_one_chain(store: Store, other_store: Store) -> None:
     def append(one: Store) -> None:
         for number in range(10):
-            one.run(lambda tx, number=number: tx.audit.add(ANNA, "a", str(number)))  # type: ignore[misc]
+            one.run(lambda tx, number=number: tx.audit.add(ANNA, "a", str(number)))  # type: ignore[misc] # binds the loop's value
 
     threads = [threading.Thread(target=append, args=(one,)) for one in (store, other_store)]
     for thread in threads:
