@@ -60,6 +60,24 @@ def test_a_contact_that_was_deleted_and_restored_is_synced_as_before() -> None:
         assert (row["id"], row["business_name"]) == (customer_id, "New")
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_contact_that_is_deleted_and_entered_anew_at_once_gets_the_customer(*, lost: bool) -> None:
+    with stage("delete") as play:
+        world = play.world
+        contact_id, _ = pair_of(play)
+        target = world.hubspot.portal.webhooks.outbox.target
+        world.hubspot.set_target(None if lost else target)
+        world.hubspot.edit("delete", contact_id, {}, world.now)
+        world.hubspot.set_target(target)
+        anew = world.hubspot.edit("create", None, {"email": "p0@example.com", "company": "Co"}, world.now)
+        play.play()
+        if lost:
+            world.leap(world.now + 120_000)
+            assert world.list_all()
+            play.play()
+        assert [link.hubspot_id for link in links_of(play) if link.state is LinkState.ACTIVE] == [anew]
+
+
 @pytest.mark.case(12)
 def test_a_restoration_whose_webhook_is_lost_is_found_by_a_listing() -> None:
     with stage() as play:

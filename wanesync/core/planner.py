@@ -200,9 +200,25 @@ class Planner:
         """Orphan the links of a deleted contact, which keep their base and which one was primary: it may come back."""
         merged = merged_links(self.context, contact.id)
         self.plan.locks |= {contact_key(link.hubspot_id) for link in merged}
-        for link in [*self.context.active_links(Side.HUBSPOT, contact.id), *merged]:
+        links = [*self.context.active_links(Side.HUBSPOT, contact.id), *merged]
+        for link in links:
             self._put_link(replace(link, state=LinkState.ORPHANED))
+        if links:
+            self._wake_sharing(contact, links)
         self._bury(contact, contact.hmacs)
+
+    def _wake_sharing(self, contact: StoredRecord, links: list[Link]) -> None:
+        """Queue the living contacts that may be linked now that a contact lost its links (#matching).
+
+        The deletion has queued them, too, but they may have been planned before the links were orphaned.
+        """
+        customers = [self.context.find(Side.STRIPE, link.stripe_id) for link in links]
+        hmacs = contact.hmacs.union(*(customer.hmacs for customer in customers if customer is not None))
+        self.plan.wake |= {
+            (Side.HUBSPOT, contact_key(other.id))
+            for other in self.context.find_sharing(Side.HUBSPOT, hmacs)
+            if other.id != contact.id and not self.context.active_links(Side.HUBSPOT, other.id)
+        }
 
     def _bury(self, stored: StoredRecord, hmacs: frozenset[str]) -> None:
         """Plan the tombstone of a deleted record, unless an equal or newer one is known for each address."""
