@@ -187,6 +187,20 @@ def test_a_bulk_call_that_waits_is_sent_beside_a_flood_of_urgent_ones(play: Play
     assert (first.count("contact:old"), first.count("contact:new")) == (1, SHARED_CLAIM_INTERVAL - 1)
 
 
+def test_a_prepared_change_that_can_be_in_time_goes_before_a_late_one(play: Play) -> None:
+    lane, _ = parts(play, Side.STRIPE)
+    for key in ("contact:late", "contact:new"):
+        queue(play, Side.STRIPE, JobKind.WRITE, key, Priority.LIVE)
+        play.world.leap(play.world.now + 40_000)
+    with play.world.store.transaction() as tx:
+        jobs = tx.jobs.claim(Side.STRIPE, [JobKind.WRITE], 2, lane.runtime.name)
+    calls = [Call(Side.STRIPE, "customers.update", [j], lambda: None, lambda _tx, _a: []) for j in jobs]
+    lane.send_time.begin(calls, jobs[0].arrived_ms + 61_000, is_first=True, target_ms=60_000)
+    lane.waiting.extend(calls)
+    lane.hand_out_number = 0
+    assert [one.jobs[0].key for one in lane.take_waiting()] == ["contact:new", "contact:late"]
+
+
 def test_changes_that_can_still_be_in_time_go_before_late_ones_and_one_of_the_oldest_now_and_then(play: Play) -> None:
     lane, _ = parts(play, Side.STRIPE)
     keys = [f"contact:{number:03}" for number in range(200)]

@@ -45,15 +45,24 @@ def test_it_follows_what_9_of_10_take_within_its_bounds() -> None:
 def test_only_changes_that_were_answered_count() -> None:
     measured, write, read, given_up = SendTime(), call(JobKind.WRITE), call(JobKind.READ), call(JobKind.WRITE)
     measured.begin([given_up], 0, is_first=True)
-    measured.begin([write, read], 1_000, is_first=True)
+    measured.begin([write, read], 1_000, is_first=True, target_ms=30_000)
     measured.end(read, 8_900, 9_000)
     measured.end(given_up, 8_900, 9_000)
     assert measured.ms == SEND_MS
+    measured.hand_out([write, given_up], 3_000)
     measured.end(write, 3_300, 3_500)
     assert measured.ms == follow_send_ms(SEND_MS, 2_400)
     measured.end(write, 8_900, 9_000)
     assert measured.ms == follow_send_ms(SEND_MS, 2_400)
-    assert measured.call_ms == follow_call_ms(CALL_MS, 100)
+    assert measured.call_ms == follow_call_ms(CALL_MS, 400), "from when it was given its slot"
+
+
+def test_a_late_change_waits_behind_others_so_its_time_says_nothing() -> None:
+    measured, late, in_time = SendTime(), call(JobKind.WRITE, 0), call(JobKind.WRITE, 20_000)
+    measured.begin([late, in_time], 40_000, is_first=True, target_ms=30_000)
+    assert (measured.was_late(late), measured.was_late(in_time)) == (True, False)
+    measured.end(late, 70_000, 70_200)
+    assert (measured.ms, measured.call_ms, measured.was_late(late)) == (SEND_MS, CALL_MS, False)
 
 
 def test_a_claimed_change_that_can_no_longer_be_in_time_gives_way_to_one_that_can() -> None:

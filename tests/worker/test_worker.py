@@ -266,28 +266,30 @@ def test_a_clock_set_back_does_not_change_the_wait_for_a_slot(bench: Bench, monk
 @pytest.mark.parametrize(
     ("waiting", "next_ms", "handed_out", "rests"),
     [
-        (0, 0, 1, [0, 0, 0]),
-        (0, 0, 0, [10, 10, 10]),
-        (15, 0, 0, [100, 200, 200]),
-        (15, 0, 9, [50, 50, 50]),
-        (15, 500, 0, [100, 200, 200]),
-        (15, 60, 0, [30, 30, 30]),
-        (1, 60, 0, [30, 30, 30]),
-        (1, 500, 0, [40, 40, 40]),
+        (0, 0, 1, (0, 0)),
+        (0, 0, 0, (10, 10)),
+        (15, 0, 0, (100, 300)),
+        (15, 0, 12, (70, 210)),
+        (15, 500, 0, (100, 300)),
+        (15, 60, 0, (30, 30)),
+        (1, 60, 0, (30, 30)),
+        (1, 500, 0, (40, 40)),
     ],
 )
-def test_with_a_backlog_slots_are_reserved_seldom_and_many_at_once(
-    bench: Bench, waiting: int, next_ms: int, handed_out: int, rests: list[int]
+def test_with_a_backlog_slots_are_reserved_seldom_many_at_once_and_by_chance(
+    bench: Bench, waiting: int, next_ms: int, handed_out: int, rests: tuple[int, int]
 ) -> None:
     call = bench.make_call(bench.leave)
     bench.worker.lanes[STRIPE].waiting.extend([call] * waiting)
     rested = []
-    for _ in rests:
+    for _ in range(100):
         began_ms = bench.clock.monotonic_ms()
         given = SlotAssignment(next_ms=began_ms + next_ms if next_ms else 0)
         bench.worker._rest(STRIPE, call, given, handed_out, reserved=False)
         rested.append(bench.clock.monotonic_ms() - began_ms)
-    assert rested == rests
+    least_ms, most_ms = rests
+    assert least_ms <= min(rested) <= least_ms * 1.2
+    assert most_ms * 0.8 <= max(rested) <= most_ms
 
 
 def test_wake_ups_that_find_no_work_delay_the_next_look(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,7 @@ MIN_SEND_MS, MAX_SEND_MS = 500, 6_000
 SEND_STEP_MS = 2
 """How far one quick call moves what is followed, in ms: at 100 calls a second it halves within some seconds."""
 CALL_MS = 300
-"""From a slot to the vendor's commit, in ms, as long as nothing was measured (our choice)."""
+"""From when a call is given its slot to the vendor's commit, in ms, as long as nothing was measured (our choice)."""
 SHARED_CLAIM_INTERVAL = 16
 """One claim in so many does not begin with the most urgent jobs."""
 
@@ -329,7 +329,7 @@ def follow_send_ms(send_ms: int, measured_ms: int) -> int:
 
 
 def follow_call_ms(call_ms: int, measured_ms: int) -> int:
-    """Return how long 39 of 40 changes take by now from their slot to the vendor's commit (a quantile).
+    """Return how long 39 of 40 changes take by now from when they are given their slot to the vendor's commit.
 
     One that takes longer was late, and its slot is lost to a person who could have been in time.
     """

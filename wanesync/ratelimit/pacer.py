@@ -38,12 +38,8 @@ QUOTA_POLL_MS = 1_000
 """How often a request that waits for a quota looks whether there is one again."""
 MAX_SLOT_POLL_MS = 50
 """How long a request waits at most before it tries to reserve a slot again: the limit may be higher by then."""
-MIN_HAND_OUT_DELAY_MS, MAX_HAND_OUT_DELAY_MS = 50, 200
-"""Bounds of the time between two reservations when many calls are under way (measured: less work for the database)."""
 WAIT_REPORT_MS = 30_000
 """How often a listing that waits for a quota, or for a turn of each slot, says so (our choice)."""
-SMALL_GRANT_SLOTS = 6
-"""A reservation that yields fewer slots than this doubles the time to the next one, others halve it."""
 ANY_REQUEST = SlotRequest()
 
 log = structlog.get_logger()
@@ -68,7 +64,6 @@ class Pacer:
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _request: threading.local = field(default_factory=threading.local)
     _refreshed_at_ms: int | None = None
-    _hand_out_delay_ms: int = MIN_HAND_OUT_DELAY_MS
     _slot_given_ms: int = 0
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _reported_wait_ms: int | None = None
@@ -99,17 +94,6 @@ class Pacer:
     def limited_scopes(self, request: SlotRequest) -> tuple[str, ...]:
         """Return the narrower scopes a request falls under, as far as they have a limit."""
         return tuple(scope for scope in request.scopes(self.side) if scope in self.budget.limits)
-
-    def next_hand_out_delay_ms(self, handed_out: int) -> int:
-        """Return how long to wait after a reservation when many calls are under way: the longer, the fewer it yielded.
-
-        Slots are reserved ahead of time, and reserving several costs as much as reserving one.
-        """
-        if handed_out < SMALL_GRANT_SLOTS:
-            self._hand_out_delay_ms = min(MAX_HAND_OUT_DELAY_MS, self._hand_out_delay_ms * 2)
-        else:
-            self._hand_out_delay_ms = max(MIN_HAND_OUT_DELAY_MS, self._hand_out_delay_ms // 2)
-        return self._hand_out_delay_ms
 
     def announce(self, slot_ms: int, request: SlotRequest = ANY_REQUEST, check: Callable[[], None] = _allow) -> None:
         """Announce this thread's next request and its slot. ``check`` raises if it may not be sent any more."""

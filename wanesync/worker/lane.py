@@ -104,14 +104,16 @@ class Lane:
         return room_left(ahead, [pacer.limited_scopes(request) for request in requests], budget.limits, self.side)
 
     def take_waiting(self) -> list[AnyCall]:
-        """Take the waiting calls out, the most urgent first; once in 16 times those of the oldest jobs go first.
+        """Take the waiting calls out, the most urgent first, of these the ones that can be in time.
+
+        Once in 16 times those of the oldest jobs go first.
 
         Otherwise a bulk call that was claimed would never be sent while urgent ones use every slot.
         """
         calls = [self.waiting.popleft() for _ in range(len(self.waiting))]
         self.hand_out_number += 1
         if self.hand_out_number % SHARED_CLAIM_INTERVAL:
-            return sorted(calls, key=lambda call: call.urgency)
+            return sorted(calls, key=lambda call: (call.urgency, self.send_time.was_late(call)))
         return sorted(calls, key=lambda call: min((job.arrived_ms for job in call.jobs), default=0))
 
     def fill(self, tx: Tx, room: int, *, alone: bool = False, late: Sequence[AnyCall] = ()) -> list[AnyCall]:
@@ -241,7 +243,9 @@ class Lane:
         below = Priority.BULK if kind in self.held else EVERY_PRIORITY
         first = None
         if fresh is not None and fresh in LIVE_PRIORITIES:
-            first = Fresh(fresh, find_fresh_ms(tx.now_ms, self.runtime.options.target_ms, self.send_time.ms))
+            now_ms, target_ms, took = tx.now_ms, self.runtime.options.target_ms, self.send_time
+            since_ms, last_ms = (find_fresh_ms(now_ms, target_ms, ms) for ms in (took.ms, took.call_ms))
+            first = Fresh(fresh, since_ms, min(since_ms, last_ms))
         jobs = tx.jobs.claim(self.side, [kind], limit, self.runtime.name, least=least, below=below, fresh=first)
         self._note(tx, jobs)
         return jobs

@@ -58,6 +58,10 @@ MIN_SLOT_POLL_MS, MAX_SLOT_POLL_MS = 10, 40
 FREE_WAKES, IDLE_WAKE_DELAY_MS, MAX_WAKE_DELAY_MS = 2, 10, 60
 """Each further wake-up in a row that finds no work delays the next look by 10 ms more, up to 60 ms: other processes may
 commit dozens of times in a second, and each commit wakes every lane."""
+HAND_OUT_DELAY_MS, SHARED_HAND_OUT_DELAY_MS, LARGE_GRANT_SLOTS = 140, 200, 12
+"""Mean time between two reservations when many calls are under way (several slots cost as much as one); where other
+workers take most slots, these see to it that none is missed. By chance, so that workers with equal backlogs get equal
+shares: a change that waits in one with fewer misses its target."""
 HUBSPOT_DEFERRAL_MS = 250
 """How long HubSpot's next call waits while many calls wait for Stripe: a later read carries more records."""
 
@@ -338,6 +342,7 @@ class Worker:
             lane.waiting.extendleft(reversed(calls))
             raise
         chosen = dict(given.slots[: len(calls)])
+        lane.send_time.hand_out([calls[index] for index in chosen], self.clock.monotonic_ms())
         for index, due_ms in chosen.items():
             with self._guard:
                 self.calls_under_way[side] += 1
@@ -354,7 +359,8 @@ class Worker:
         # A narrower limit holds up those that are left: until its next slot.
         until_ms = given.next_ms - PREPARE_MS - self.clock.monotonic_ms()
         if not reserved and (self._is_busy() or self._has_backlog(side)):
-            delay_ms = self.pacers[side].next_hand_out_delay_ms(handed_out)
+            mean_ms = HAND_OUT_DELAY_MS if handed_out >= LARGE_GRANT_SLOTS else SHARED_HAND_OUT_DELAY_MS
+            delay_ms = self.runtime.rng.randint(mean_ms // 2, mean_ms * 3 // 2)
             self._sleep_ms(min(delay_ms, max(MIN_SLOT_POLL_MS, until_ms)) if given.next_ms else delay_ms)
         elif not handed_out:
             # New calls may be let through before.

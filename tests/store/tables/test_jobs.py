@@ -428,9 +428,20 @@ def test_what_can_still_be_in_time_goes_first_the_oldest_first(store: Store) -> 
         tx.processes.beat("w1", "all", 1)
         for ago_ms, key in ((40, "late"), (30, "later"), (20, "in time"), (10, "new")):
             tx.jobs.put(JobRequest(H, READ, key, arrived_ms=tx.now_ms - ago_ms))
-        fresh = Fresh(Priority.LIVE, tx.now_ms - 25)
+        fresh = Fresh(Priority.LIVE, tx.now_ms - 25, tx.now_ms - 25)
         assert [job.key for job in tx.jobs.claim(H, [READ], 1, "w1", fresh=fresh)] == ["in time"]
         assert [job.key for job in tx.jobs.claim(H, [READ], 9, "w1", fresh=fresh)] == ["new", "late", "later"]
+
+
+def test_what_can_only_just_be_in_time_goes_first_where_nothing_waits_before_it(store: Store) -> None:
+    with store.transaction() as tx:
+        tx.processes.beat("w1", "all", 1)
+        for ago_ms, key in ((40, "late"), (28, "just"), (20, "in time")):
+            tx.jobs.put(JobRequest(H, READ, key, arrived_ms=tx.now_ms - ago_ms))
+        fresh = Fresh(Priority.LIVE, tx.now_ms - 25, tx.now_ms - 30)
+        assert [job.key for job in tx.jobs.claim(H, [READ], 2, "w1", fresh=fresh)] == ["in time", "late"]
+        tx.jobs.put(JobRequest(H, READ, "later", arrived_ms=tx.now_ms - 35))
+        assert [job.key for job in tx.jobs.claim(H, [READ], 9, "w1", fresh=fresh)] == ["just", "later"]
 
 
 def test_what_goes_first_for_its_priority_does_so_whatever_is_late(store: Store, clock: Clock) -> None:
@@ -439,7 +450,7 @@ def test_what_goes_first_for_its_priority_does_so_whatever_is_late(store: Store,
     queue(store, ask("new"), ask("purchase", Priority.PURCHASE))
     with store.transaction() as tx:
         tx.processes.beat("w1", "all", 1)
-        jobs = tx.jobs.claim(H, [READ], 9, "w1", fresh=Fresh(Priority.PURCHASE, 0))
+        jobs = tx.jobs.claim(H, [READ], 9, "w1", fresh=Fresh(Priority.PURCHASE, 0, 0))
         assert [job.key for job in jobs] == ["purchase", "late", "new", "bulk"]
 
 

@@ -149,6 +149,28 @@ def test_a_narrower_scope_alone_is_used_up_although_the_side_is_idle(store: Stor
     assert asked <= len(slots) + 2, "one attempt for each slot, if each waits until the time it was given"
 
 
+def test_an_operation_that_is_allowed_as_much_as_its_side_gets_every_slot_as_it_comes(
+    store: Store, other_store: Store, clock: Clock
+) -> None:
+    """Two rows of one pace drifted a millisecond apart, and then one process got the slots of 300 ms at once."""
+    set_limit(store, 100, "stripe")
+    set_limit(store, 100, "stripe:customers.update")
+    wants = [("stripe:customers.update",)] * 40
+    store.assign("stripe", wants, 40)
+    given: dict[Store, list[int]] = {store: [], other_store: []}
+    for step in range(200):
+        clock.advance(50)
+        asked = (store, other_store)[step % 2]
+        given[asked].append(len(asked.assign("stripe", wants, 40).slots))
+    assert all(3 <= slots <= 6 for counts in given.values() for slots in counts), "what 50 ms hold"
+    assert abs(sum(given[store]) - sum(given[other_store])) <= 10
+    with store.transaction() as tx:
+        tx.rates.hold("stripe:customers.update", 5_000)
+    clock.advance(1_000)
+    assert not store.assign("stripe", wants, 40).slots, "an operation that the vendor holds gets none all the same"
+    assert store.assign("stripe", [()], 1).slots
+
+
 def test_two_narrower_scopes_hold_together(store: Store, clock: Clock) -> None:
     set_limit(store, 100, "stripe")
     set_limit(store, 50, "stripe:customers.create")

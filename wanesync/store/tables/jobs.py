@@ -54,10 +54,14 @@ class ClaimableJob(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """Live work that can still be done in time: of one priority, arrived at or after ``since_ms``."""
+    """Live work that can still be done in time: of one priority, arrived at or after ``since_ms``.
+
+    If there is none, what arrived from ``last_ms`` on can, as nothing waits before it.
+    """
 
     priority: int
     since_ms: int
+    last_ms: int
 
 
 class DueJob(NamedTuple):
@@ -192,8 +196,10 @@ class Jobs(Table):
         values["token"] = token
         jobs: list[Job] = []
         if fresh is not None:
-            band = {"lane": lane, "owner": owner, "now": self._session.now_ms, "token": token, **fresh._asdict()}
-            jobs = self._claim_each("claim_fresh_jobs", wanted, limit, band)
+            band: dict[str, Value] = {"lane": lane, "owner": owner, "now": self._session.now_ms, "token": token}
+            band["priority"] = fresh.priority
+            for since_ms in sorted({fresh.since_ms, fresh.last_ms}, reverse=True):
+                jobs = jobs or self._claim_each("claim_fresh_jobs", wanted, limit, band | {"since_ms": since_ms})
         if len(jobs) < limit:
             jobs += self._claim_each("claim_jobs", wanted, limit - len(jobs), values)
         return self._one_per_key(jobs, limit) if len(wanted) > 1 else jobs

@@ -141,29 +141,32 @@ class Rates(Table):
 
         Fewer, or none, if no more are free within SLOT_HORIZON_MS.
         """
-        while slots > 0:
-            effective, tat_us, held_ms = self._get(scope)
-            if held_ms:
-                return []
+        return self._reserve(scope, slots, *self._get(scope)) if slots > 0 else []
+
+    def _reserve(self, scope: str, slots: int, effective: float, tat_us: int, held_ms: int) -> list[int]:
+        """Reserves slots of a row that was just read."""
+        while not held_ms:
             due, new_tat_us = find_slots(effective, tat_us, self._session.now_ms, slots)
             # Another process may have reserved slots since the row was read: then it is read again.
             if not due or self._replace_tat(scope, tat_us, new_tat_us):
                 return due
+            effective, tat_us, held_ms = self._get(scope)
         return []
 
     def assign(self, scope: str, requests: Sequence[Sequence[str]], max_slots: int) -> SlotAssignment:
         """Reserves slots of ``scope`` for up to ``max_slots`` of the requests, the first ones first. Raises NotFound.
 
-        A request is the narrower scopes it falls under; those without a row do not limit it. A request whose narrower
-        scope has no slot now is left out, and later ones get theirs.
+        A request is the narrower scopes it falls under; those without a row do not limit it, nor do those that allow
+        as much as ``scope``. A request whose narrower scope has no slot now is left out, and later ones get theirs.
         """
         names = {name for request in requests for name in request}
         if max_slots <= 0 or not requests:
             return SlotAssignment()
-        if not names:
-            return SlotAssignment([*enumerate(self.reserve(scope, min(max_slots, len(requests))))])
         now_ms = self._session.now_ms
         effective, tat_us, held_ms, arrivals = self._read_with(scope, names)
+        if not arrivals:
+            slots = self._reserve(scope, min(max_slots, len(requests)), effective, tat_us, held_ms)
+            return SlotAssignment([*enumerate(slots)])
         ready_ms = max(_ready_ms(requests, arrivals, now_ms), held_ms)
         # The next slot of the side may be far ahead: a narrower scope that is free by then is in time.
         queue_ms = min(max(0, tat_us // 1000 - now_ms), SLOT_HORIZON_MS)
@@ -179,7 +182,7 @@ class Rates(Table):
             return SlotAssignment(next_ms=max(ready_ms, tat_us // 1000 - SLOT_HORIZON_MS))
         if not self._replace_tat(scope, tat_us, new_tat_us):
             return SlotAssignment(next_ms=now_ms)
-        return self._reserve_narrow(due, requests, names, arrivals)
+        return self._reserve_narrow(due, requests, arrivals)
 
     def assign_overdue(self, scope: str, request: Sequence[str]) -> SlotAssignment:
         """Reserves the next slot of ``scope`` for a request that waited for its turn. Raises NotFound.
@@ -197,10 +200,10 @@ class Rates(Table):
                 return SlotAssignment(next_ms=max(ready_ms, next_us // 1000 - OVERDUE_HORIZON_MS))
             begin_us = max(next_us, ready_ms * 1000)
             if self._replace_tat(scope, tat_us, begin_us + interval_us(effective)):
-                return self._reserve_narrow([-(-begin_us // 1000)], [request], names, arrivals)
+                return self._reserve_narrow([-(-begin_us // 1000)], [request], arrivals)
 
     def _reserve_narrow(
-        self, due: Sequence[int], requests: Sequence[Sequence[str]], names: set[str], arrivals: _ArrivalTimes
+        self, due: Sequence[int], requests: Sequence[Sequence[str]], arrivals: _ArrivalTimes
     ) -> SlotAssignment:
         """Assigns reserved slots of the side to requests, and reserves their slots of the narrower scopes.
 
@@ -212,7 +215,7 @@ class Rates(Table):
                 left = [request for index, request in enumerate(requests) if index not in {at for at, _ in chosen}]
                 after = {name: (rate, new_tats.get(name, tat_us)) for name, (rate, tat_us) in arrivals.items()}
                 return SlotAssignment(chosen, _ready_ms(left, after, self._session.now_ms) if left else 0)
-            arrivals = self._read(names)
+            arrivals = self._read(set(arrivals))
 
     def hold(self, scope: str, wait_ms: int) -> bool:
         """Gives out no slots of a scope for this time, which the vendor asked for; returns whether that is longer.
@@ -231,12 +234,18 @@ class Rates(Table):
         return float(row[0]), int(row[1]), self._held_until_ms(row[2])
 
     def _read_with(self, scope: str, names: set[str]) -> tuple[float, int, int, _ArrivalTimes]:
-        """What ``_get`` returns of a scope, and the arrival times of narrower ones, read together."""
+        """What ``_get`` returns of a scope, and the arrival times of those narrower ones that bind, read together.
+
+        One that allows as much as the scope itself does not bind: its slots would only be reserved twice, and of two
+        processes that do so at once one would lose them.
+        """
         rows = {row[0]: row[1:] for row in self._session.rows("get_arrival_times", scopes=sorted({*names, scope}))}
         if scope not in rows:
             raise NotFound(f"no limit is set for {scope}")
         effective, tat_us, held_ms = rows[scope]
-        arrivals = self._narrow({name: rows[name] for name in sorted(names) if name in rows})
+        narrow = {name: rows[name] for name in sorted(names) if name in rows}
+        binding = {name: row for name, row in narrow.items() if row[0] < effective or self._held_until_ms(row[2])}
+        arrivals = self._narrow(binding)
         return float(effective), int(tat_us), self._held_until_ms(held_ms), arrivals
 
     def _held_until_ms(self, held_ms: int) -> int:
