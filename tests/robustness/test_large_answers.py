@@ -18,8 +18,16 @@ def serve() -> Iterator[str]:
 
 @pytest.mark.case(38)
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("kind", ["chunks", "gzip"])
+@pytest.mark.parametrize("kind", ["chunks", "gzip", "behind"])
 def test_a_gigabyte_is_refused_in_little_memory(address: str, side: str, kind: str) -> None:
     outcome, megabytes, _ = measure(side, kind, address)
+    assert outcome == ("no_answer" if kind == "behind" else "unusable")
+    assert megabytes < LIMIT_MB
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_many_at_once_take_no_more(address: str, side: str) -> None:
+    """The calls of a worker have no more memory than one of them, or a broken gateway would end it."""
+    outcome, megabytes, _ = measure(side, "length", address, calls=40)
     assert outcome == "unusable"
     assert megabytes < LIMIT_MB

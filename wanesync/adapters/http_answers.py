@@ -10,6 +10,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -19,6 +20,7 @@ import urllib3
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
 
+from wanesync.adapters.large_bodies import BodyCollector, TooLarge
 from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.model import Side
 from wanesync.core.ports import Timing
@@ -33,8 +35,6 @@ MAX_BODY_BYTES = 16 << 20
 """Largest answer that is read, unpacked: a page of 100 contacts has 0.1 MB as a rule; a larger one is read in parts."""
 MAX_ERROR_BYTES = 1 << 20
 """Largest error answer that is read (our choice)."""
-MAX_HEAD_BYTES = 1 << 16
-"""Bytes of an answer that is too large which are kept, because the id of its first record stands there."""
 MAX_ANSWER_S = 60.0
 """Longest time from a request that is sent to the end of its answer, headers included (our choice)."""
 _MAX_DATE_CHARS = 64
@@ -60,14 +60,6 @@ _UNSENT = (
 
 MAX_SKEW_MS = 2_000
 """How far the clock of ``Date`` (of the network's edge) may be from that of ``created`` (our choice)."""
-
-
-class TooLarge(HTTPError):
-    """An answer is larger than it may be, unpacked; ``head``: its first bytes."""
-
-    def __init__(self, limit: int, head: bytes) -> None:
-        self.head = head
-        super().__init__(f"more than {limit:,} bytes")
 
 
 class AnswerTooLarge(CallError):
@@ -183,22 +175,31 @@ def _unpack(response: BaseHTTPResponse, limit: int) -> bytes:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
         raise HTTPError(f"an encoding that was not asked for ({encoding[:40]})")
+    chunks = response.stream(_CHUNK_BYTES, decode_content=False)
+    with closing(BodyCollector(limit)) as body:
+        for piece in chunks if encoding in ("", "identity") else _decompress(chunks, encoding):
+            body.add(piece)
+        return bytes(body)
+
+
+def _decompress(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield a packed body in pieces of at most 65,536 bytes."""
     decoder = None
-    content = bytearray()
-    for chunk in response.stream(_CHUNK_BYTES, decode_content=False):
-        if encoding in ("", "identity"):
-            content += chunk
-        else:
-            decoder = decoder or zlib.decompressobj(_choose_window(encoding, chunk))
+    for chunk in chunks:
+        decoder = decoder or zlib.decompressobj(_choose_window(encoding, chunk))
+        left, piece = chunk, b""
+        while left or len(piece) == _CHUNK_BYTES:
             try:
-                content += decoder.decompress(chunk, limit - len(content) + 1)
+                piece = decoder.decompress(left, _CHUNK_BYTES)
             except zlib.error as error:
                 raise HTTPError("a body that cannot be unpacked") from error
-        if len(content) > limit:
-            raise TooLarge(limit, bytes(content[:MAX_HEAD_BYTES]))
+            yield piece
+            left = decoder.unconsumed_tail
+        if decoder.unused_data:
+            # The decoder keeps all that follows.
+            raise HTTPError("a body that goes on behind its end")
     if decoder is not None and not decoder.eof:
         raise HTTPError("a body that ends too early")
-    return bytes(content)
 
 
 def _choose_window(encoding: str, first: bytes) -> int:

@@ -24,7 +24,6 @@ from wanesync.adapters.http_answers import (
     HUBSPOT_READ_TIMEOUT_S,
     MAX_ERROR_BYTES,
     AnswerTooLarge,
-    TooLarge,
     check_content_type,
     read_body,
     read_timing,
@@ -32,6 +31,7 @@ from wanesync.adapters.http_answers import (
 from wanesync.adapters.hubspot.api_paths import DEFINITIONS, find_paths
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
 from wanesync.adapters.json_values import parse_vendor, whole
+from wanesync.adapters.large_bodies import TooLarge
 from wanesync.adapters.network import PINNED, NetworkPolicy, check_target, choose_address, open_manager
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side

@@ -13,13 +13,13 @@ from stripe import APIConnectionError, StripeError
 
 from wanesync.adapters.http_answers import (
     AnswerTooLarge,
-    TooLarge,
     name_network_error,
     read_clock_ms,
     read_retry_after_ms,
     was_unsent,
 )
 from wanesync.adapters.json_values import mapping, text
+from wanesync.adapters.large_bodies import TooLarge
 from wanesync.adapters.network import Redirected
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.fields import FieldMap

@@ -20,11 +20,11 @@ from wanesync.adapters.http_answers import (
     CONNECT_TIMEOUT_S,
     MAX_ERROR_BYTES,
     STRIPE_READ_TIMEOUT_S,
-    TooLarge,
     check_content_type,
     read_body,
 )
 from wanesync.adapters.json_values import parse
+from wanesync.adapters.large_bodies import TooLarge
 from wanesync.adapters.network import NetworkPolicy, Redirected, check_target, open_manager
 from wanesync.core.ports import ApiKey, RequestEnd, observe_nothing
 
