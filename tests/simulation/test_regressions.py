@@ -434,3 +434,8 @@ def test_a_name_that_a_late_write_filled_and_that_is_a_business_s_by_now_is_take
 
 def test_a_company_that_was_cleared_before_its_customer_was_given_the_name_of_a_business_is_that_name() -> None:
     assert play_seed(280010935).violations == []
+
+
+def test_a_business_name_that_a_company_replaced_which_a_user_cleared_stands_nowhere_in_hubspot() -> None:
+    names = frozenset({"firm", "filled", "clear", "renamed", "aba"})
+    assert play_seed(296000045, also=names).violations == []

@@ -166,6 +166,9 @@ def _is_business(world: World, link: Link, spec: FieldSpec) -> bool:
         writes = [write for write in world.facts.writes if write.cell == cell]
         taken_back = bool(writes) and writes[-1].who == OURS and not writes[-1].new
         taken_back = taken_back and cell not in world.clerk.cleared  # by a person's choice
+        # Nor where a user set another company for the customer since, and cleared that.
+        there = [write for write in world.facts.writes if write.cell == (Side.STRIPE, link.stripe_id, "company")]
+        taken_back = taken_back and not (there and there[-1].who == USER and not there[-1].new)
         # A user may have set another company since; that we took the name back excuses nothing.
         # What the property kept of it, where that was less, is replaced as the whole would be.
         short = "shorten" in world.features
