@@ -158,7 +158,9 @@ def _judge(one: Planned, took_s: float, outcome: Outcome, name: str) -> None:
     outcome.stopped += 1
     if took_s > outcome.slowest_s:
         outcome.slowest_s, outcome.slowest = took_s, one.name
-    if code not in CODES or re.search("Traceback|Fatal Python", tail):
+    # Ctrl-C while a forked process loads the program: ``wanesync`` itself ends at once there.
+    is_loading = code == -signal.SIGINT
+    if code not in CODES or (re.search("Traceback|Fatal Python", tail) and not is_loading):
         outcome.wrong.append(f"{name} ended with {code}: {tail}")
 
 
