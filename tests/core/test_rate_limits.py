@@ -89,9 +89,17 @@ class TestBlame:
 class TestLowering:
     def test_refusals_that_come_together_count_once(self) -> None:
         limit = lower(Limit("stripe", 100, 100), NOW, "refused")
-        assert (limit.effective, limit.reason, limit.lowered_ms) == (50, "refused", NOW)
+        assert (limit.effective, limit.reason, limit.lowered_ms) == (95, "refused", NOW)
         assert lower(limit, NOW + LOWER_AGAIN_MS - 1, "again") == limit
-        assert lower(limit, NOW + LOWER_AGAIN_MS, "again").effective == 25
+        assert lower(limit, NOW + LOWER_AGAIN_MS, "again").effective == 47.5
+
+    def test_one_that_comes_alone_costs_one_step_and_others_that_follow_halve(self) -> None:
+        """One request too many in a second, bunched on its way, once halved the limit for two minutes."""
+        limit = recover(lower(Limit("stripe", 100, 100), NOW, "refused"), NOW + RECOVERY_QUIET_MS)
+        assert (limit.effective, limit.reason) == (100, "")
+        again = lower(limit, NOW + 2 * RECOVERY_QUIET_MS, "refused")
+        assert again.effective == 95
+        assert lower(again, NOW + 3 * RECOVERY_QUIET_MS - 1, "refused").effective == 47.5
 
     @given(limit=limits(), steps=st.lists(st.tuples(st.booleans(), st.integers(0, 400_000)), max_size=60))
     def test_always_between_a_twentieth_and_the_top(self, limit: Limit, steps: list[tuple[bool, int]]) -> None:
@@ -120,7 +128,7 @@ class TestLowering:
             assert level.reason == ""
 
     def test_it_recovers_slowly(self) -> None:
-        limit = lower(Limit("stripe", 100, 100), NOW, "refused")
+        limit = Limit("stripe", 100, 50, reason="refused", lowered_ms=NOW)
         assert recover(limit, NOW + RECOVERY_QUIET_MS - 1) == limit
         limit = recover(limit, NOW + RECOVERY_QUIET_MS)
         assert (limit.effective, limit.reason) == (55, "refused")

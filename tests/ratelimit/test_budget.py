@@ -24,12 +24,12 @@ def test_refusals_that_come_together_lower_a_limit_once_and_quiet_raises_it(stor
     budget.refresh()
     store.run(lambda tx: lower_refused_limits(tx, [("customers.create", rate_refusal(Side.STRIPE, "global-rate"))] * 5))
     store.run(lambda tx: lower_refused_limits(tx, [("customers.update", rate_refusal(Side.STRIPE, "global-rate"))]))
-    assert effective(store, "stripe") == 50
-    for _ in range(130):
+    assert effective(store, "stripe") == 95
+    for _ in range(13):
         clock.now += 1_000
         budget.refresh()
     assert effective(store, "stripe") == budget.limits["stripe"].effective == 100
-    assert journalled(store) == [("limit lowered", "stripe", 50), ("limit recovered", "stripe", 100)]
+    assert journalled(store) == [("limit lowered", "stripe", 95), ("limit recovered", "stripe", 100)]
 
 
 @pytest.mark.parametrize(

@@ -36,9 +36,9 @@ PROBE_HIGHER_MS = 300_000
 PROBE_FAILS_MS = 60_000
 """A refusal within this time after a step was tried takes back that step only."""
 LOWER_FACTOR = 0.5
-"""What a refusal multiplies a limit by."""
+"""What a refusal multiplies a limit by, unless it comes alone."""
 RECOVERY_STEP_SHARE = 0.05
-"""One step up, as a share of the configured limit."""
+"""One step up, or down after a refusal that comes alone, as a share of the configured limit."""
 MIN_LEVEL_SHARE = 0.05
 """The lowest level refusals lead to, as a share of the configured limit."""
 USABLE_SHARE = 0.9
@@ -154,14 +154,17 @@ def begin_operation_limit(scope: str, side: Limit, now_ms: int, reason: str) -> 
 
 
 def lower(limit: Limit, now_ms: int, reason: str) -> Limit:
-    """Return the limit after a refusal: half of its level.
+    """Return the limit after a refusal: half of its level, or one step less if it is not lowered yet.
 
-    An operation that was refused at its ceiling lowers the ceiling by one step as well, and falls no further if it had
-    just been raised to try whether more is allowed.
+    A refusal that comes alone, after a network or a machine bunched some requests, shows no lower limit at the vendor:
+    then others follow. An operation that was refused at its ceiling lowers the ceiling by one step as well, and falls
+    no further if it had just been raised to try whether more is allowed.
     """
     if limit.scope in QUOTAS or abs(now_ms - limit.lowered_ms) < LOWER_AGAIN_MS:
         return limit
     level, ceiling = limit.effective * LOWER_FACTOR, limit.ceiling
+    if not limit.is_lowered and not limit.ceiling:
+        level = limit.effective - limit.configured * RECOVERY_STEP_SHARE
     if limit.is_operation and limit.effective == limit.ceiling:
         ceiling = max(limit.lowest, limit.ceiling - limit.configured * RECOVERY_STEP_SHARE)
         level = ceiling if now_ms - limit.raised_ms < PROBE_FAILS_MS else level
