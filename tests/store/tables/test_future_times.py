@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.support.store_fixtures import Clock
@@ -94,3 +96,22 @@ def test_waits_that_are_right_stay(store: Store, clock: Clock) -> None:
         assert [row.name for row in tx.processes.alive()] == ["w1"]
         assert tx.pauses.get_all()["operator:stripe"].probe_ms == 0
         assert tx.jobs.claim(S, [JobKind.READ], 9, "w1") == []
+
+
+@pytest.mark.parametrize("ahead_ms", AHEAD)
+def test_a_deletion_blocks_no_record_that_is_entered_after_it(store: Store, clock: Clock, ahead_ms: int) -> None:
+    """A record that was entered later gets its counterpart, also where a wrong clock dated the deletion."""
+    clock.advance(ahead_ms)
+    with store.transaction() as tx:
+        gone = replace(a_stored(H, "1"), deleted=True, valid_to_ms=tx.now_ms)
+        tx.records.put_many([gone])
+        tx.tombstones.put(H, "1", {"h"}, tx.now_ms)
+    clock.advance(3_000 - ahead_ms)
+    with store.transaction() as tx:
+        tx.future_times.repair()
+    clock.advance(60_000)
+    with store.reading() as tx:
+        stored = tx.records.get(H, "1")
+        assert stored is not None
+        assert stored.valid_to_ms < tx.now_ms
+        assert not tx.tombstones.match(["h"])["h"].blocks(tx.now_ms)

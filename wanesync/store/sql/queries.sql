@@ -1142,6 +1142,12 @@ UPDATE rates SET lowered_ms = CASE WHEN lowered_ms > :ahead_ms THEN :now ELSE lo
     raised_ms = CASE WHEN raised_ms > :ahead_ms THEN :now ELSE raised_ms END
 WHERE lowered_ms > :ahead_ms OR raised_ms > :ahead_ms;
 
+-- name: repair_deletion_times
+UPDATE records SET valid_to_ms = :now WHERE (deleted = 1 OR survivor <> '') AND deleted = 1 AND valid_to_ms > :ahead_ms;
+
+-- name: repair_tombstone_times
+UPDATE tombstones SET at_ms = :now WHERE at_ms > :ahead_ms;
+
 -- name: repair_overwrite_times
 UPDATE overwrites SET at_ms = :now WHERE at_ms > :ahead_ms;
 

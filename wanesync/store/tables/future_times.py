@@ -31,6 +31,8 @@ class FutureTimes(Table):
         for name in (
             "repair_arrival_times",
             "repair_limit_times",
+            "repair_deletion_times",
+            "repair_tombstone_times",
             "repair_overwrite_times",
             "drop_future_uses",
             "drop_future_processes",
