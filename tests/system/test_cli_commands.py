@@ -327,6 +327,7 @@ def test_db_prune_lists_what_would_be_removed_and_what_was(stage: Stage) -> None
     names |= {"figures_by_minute", "figures_by_hour", "traces_of_jobs"}
     names |= {"failed_attempts", "jobs_of_bulk_runs", "bulk_runs", "reconcile_plans", "reconcile_runs"}
     names |= {"API_answers", "alerts", "counts_of_crowds", "log_lines", "notices", "silences"}
+    names |= {"samples_of_queues"}
     for arguments in (["--dry-run"], []):
         document = stage.ask("db", "prune", *arguments)
         assert document["dry_run"] == bool(arguments)

@@ -154,7 +154,9 @@ def check_calls(shown: Shown) -> None:
 def check_exchanges(shown: Shown, specifications: Path) -> None:
     """Every request and answer is as the vendors publish them."""
     hubspot, stripe = read_hubspot(specifications, shown.version), read_stripe(specifications)
-    checks = [(hubspot if one.side == "hubspot" else stripe).check(one) for one in shown.exchanges]
+    # "/" is the stand-in's own page, which the test of a demo that is kept up opens.
+    exchanges = [one for one in shown.exchanges if one.path != "/"]
+    checks = [(hubspot if one.side == "hubspot" else stripe).check(one) for one in exchanges]
     assert find_faults(violation for found in checks for violation in found) == []
 
 

@@ -443,12 +443,6 @@ def nothing_listens(setup: SetUp, _: pytest.MonkeyPatch) -> None:
     setup.run("webhooks", "stripe", "create")
 
 
-@fault("server.public_url ends with /webhooks/hubspot", "give scheme and host alone")
-def address_has_the_path_of_the_webhooks(setup: SetUp, _: pytest.MonkeyPatch) -> None:
-    setup.change(f'public_url = "{setup.public}"', f'public_url = "{setup.public}/webhooks/hubspot"')
-    setup.run("webhooks", "stripe", "create")
-
-
 # -- this machine
 
 

@@ -84,11 +84,6 @@ def test_a_certificate_that_ends_soon_is_named_beside_the_events(store: Store, a
     assert len(found) == 3
 
 
-def test_an_address_with_the_path_of_the_webhooks_is_named(store: Store) -> None:
-    (finding,) = examine(store, "https://sync.example.com/webhooks/hubspot/")
-    assert "ends with /webhooks/hubspot/, which wanesync adds by itself" in finding.text
-
-
 def test_an_address_over_ipv6_alone_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = Proxy(free_port())
     proxy.fault = lambda _body, _path, _headers: (404, {}, b"")
