@@ -13,7 +13,7 @@ from wanesync.bench.postgres_cluster import temporary_cluster
 from wanesync.store import postgres
 from wanesync.store.queries import Dialect, load_queries
 
-SEEDS = (140_000_084, 140_000_110)
+SEEDS = (141_000_013, 141_000_056)
 """In them another process stores a copy between what a transaction reads and what it stores."""
 LATE = "a copy replaced one that came after it was decided"
 

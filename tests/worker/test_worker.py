@@ -330,7 +330,7 @@ def test_items_refused_for_their_rate_lower_the_limit_like_whole_calls(bench: Be
     store, runtime = bench.play.world.store, bench.worker.runtime
     with store.transaction() as tx:
         tx.rates.set_limit("stripe", 100)
-    for answer, after in (({"a": refused, "b": refused, "c": None}, 50), ({"a": unread}, 25)):
+    for answer, after in (({"a": refused, "b": refused, "c": None}, 95), ({"a": unread}, 47.5)):
         call = bench.make_call(lambda: None)
         store.run(lambda tx, c=call, a=answer: commit_answers(runtime, tx, [(c, a)]))  # type: ignore[misc] # binds the loop's values
         with store.reading() as tx:
