@@ -416,7 +416,7 @@ class DecisionApplier:
         current.requests += sorted({(ref[0], key) for ref, key in key_of(tx, related).items()})
 
     def _keep_what_was_replaced(self, tx: Tx, before: Link, after: Link, context: PlanContext) -> None:
-        """Keep the buried values that a decision leaves where they are: whoever made it has not seen them."""
+        """Keep the buried values that a decision leaves where they are: the operator who made it has not seen them."""
         put_back = {
             name: back
             for name, back in before.put_back.items()
