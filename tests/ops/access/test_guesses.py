@@ -56,3 +56,7 @@ def test_a_right_one_is_taken_back(store: Store) -> None:
     for _ in range(3 * PER_PAIR):
         count_guess(store, subjects)
         store.run(lambda tx: give_back(tx, subjects))
+    for _ in range(PER_PAIR):
+        count_guess(store, subjects)
+    with pytest.raises(TooManyGuesses):
+        count_guess(store, subjects)

@@ -72,3 +72,4 @@ def test_other_files_and_streams_are_written(folder: Path) -> None:
     config = configure(folder)
     refuse_places(config, None, {"--csv": Path("a.csv"), "--html": Path("a.html")}, {"--apply": Path("plan.json")})
     refuse_places(config, None, {"--csv": Path("/dev/stdout"), "--html": Path("/dev/stdout")}, {})
+    assert not (folder / "a.csv").exists(), "it only looks"
