@@ -188,6 +188,7 @@ def _connect_hubspot(
         own_source_ids=frozenset(config.hubspot.own_source_ids),
         api_version=config.hubspot.api_version,
         gate=pacer.pass_gate,
+        sent=pacer.note_sent,
         observe=RequestFigures(pacer, intake_wiring.build_tracing(config)).count,
         network=build_network_policy(config),
     )
@@ -219,6 +220,7 @@ def _connect_stripe(
         config.stripe.base_url,
         portal=pins.portal,
         gate=pacer.pass_gate,
+        sent=pacer.note_sent,
         observe=RequestFigures(pacer, intake_wiring.build_tracing(config)).count,
         network=build_network_policy(config),
         event_key=store.encryption.event_key,

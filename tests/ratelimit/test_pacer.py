@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from itertools import pairwise
 
@@ -162,6 +163,45 @@ def test_a_listing_waits_until_reads_of_thirty_days_ago_no_longer_count(store: S
     clock.oversleep_ms = DAY_MS // 4
     pacer.wait_for_slot(LIST)
     assert 30 * DAY_MS <= clock.now - START_MS < 32 * DAY_MS
+
+
+@pytest.mark.parametrize("held_up_ms", [20, 60, 150, 400, 900])
+def test_what_leaves_late_is_paced_from_when_it_leaves(
+    pacers: list[Pacer], clock: VirtualClock, held_up_ms: int
+) -> None:
+    """A machine holds back the bytes of the requests of both processes for a while, after their slots were taken."""
+    set_limit(pacers[0].store, 40)
+    for pacer in pacers:
+        pacer.refresh()
+    left: list[int] = []
+    began_ms, stall_ms = clock.now, clock.now + 1_000
+    held: list[Pacer] = []
+    with ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(40)]
+
+        def release() -> None:
+            clock.sleep_until(stall_ms + held_up_ms)
+            left.extend([clock.now] * len(held))
+            for thread, pacer in zip(threads, held, strict=False):
+                thread.submit(pacer.note_sent).result()
+            held.clear()
+
+        while clock.now < began_ms + 4_000:
+            slots = [(slot_ms, pacer) for pacer in pacers for _, slot_ms in pacer.assign_slots([CREATE] * 3, 3).slots]
+            for slot_ms, pacer in sorted(slots, key=lambda slot: slot[0]):
+                if held and slot_ms >= stall_ms + held_up_ms:
+                    release()
+                thread = threads[len(held)]
+                thread.submit(pacer.announce, slot_ms, CREATE).result()
+                thread.submit(pacer.pass_gate).result()
+                if stall_ms <= clock.now < stall_ms + held_up_ms:
+                    held.append(pacer)
+                else:
+                    thread.submit(pacer.note_sent).result()
+                    left.append(clock.now)
+            clock.sleep_until(clock.monotonic_ms() + POLL_MS)
+    assert max(sum(start <= time_ms < start + 1_000 for time_ms in left) for start in left) <= 40
+    assert len(left) >= 4 * 38 - 20 - held_up_ms * 38 // 1_000, "only what was late costs slots"
 
 
 def test_after_a_stall_requests_do_not_pile_up(store: Store, clock: VirtualClock) -> None:

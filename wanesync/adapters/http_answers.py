@@ -1,4 +1,4 @@
-"""What HTTP answers and failures of both vendors have in common: bounded bodies, times, and whether it was sent."""
+"""What HTTP exchanges of both vendors have in common: bounded bodies, times, and when and whether it was sent."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import io
 import re
 import socket
 import ssl
+import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -150,12 +151,55 @@ class _TimedResponse(http.client.HTTPResponse):
         super().__init__(_TimedSocket(sock), *args, **options)  # type: ignore[arg-type] # see above
 
 
+_thread = threading.local()
+
+
+@contextmanager
+def tell_when_sent(tell: Callable[[], None]) -> Iterator[None]:
+    """Call ``tell`` once the operating system has the bytes of the request that this thread makes within."""
+    _thread.tell = tell
+    try:
+        yield
+    finally:
+        _thread.tell = None
+
+
 class _Connection(urllib3.connection.HTTPConnection):
+    """Hands each request over in one piece, headers and body: between two, other threads and programs may run."""
+
     response_class = _TimedResponse
+    _pieces: list[bytes] | None = None
+
+    def request(self, *args: Any, **options: Any) -> None:
+        """Send a request, and tell so."""
+        self._pieces = []
+        try:
+            super().request(*args, **options)
+            self._send_pieces()
+        finally:
+            self._pieces = None
+        tell = getattr(_thread, "tell", None)
+        if tell is not None:
+            tell()
+
+    def send(self, data: Any) -> None:
+        """Keep a piece of the request that is made; send anything else at once, after what is kept."""
+        if self._pieces is None:
+            super().send(data)
+        elif isinstance(data, bytes):
+            self._pieces.append(data)
+        else:
+            self._send_pieces()
+            super().send(data)
+
+    def _send_pieces(self) -> None:
+        pieces, self._pieces = self._pieces, None
+        if pieces:
+            super().send(b"".join(pieces))
 
 
-class _SecureConnection(urllib3.connection.HTTPSConnection):
-    response_class = _TimedResponse
+class _SecureConnection(_Connection, urllib3.connection.HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):

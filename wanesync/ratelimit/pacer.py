@@ -7,7 +7,7 @@ that is set back or forward neither delays a request nor lets too many through (
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ import structlog
 from wanesync.core.errors import SidePaused
 from wanesync.core.rate_limits import OUTSIDE_TURN, SlotRequest, turn_ms
 from wanesync.ratelimit.budget import Budget
-from wanesync.store.tables.rates import OVERDUE_HORIZON_MS, SLOT_HORIZON_MS, SlotAssignment
+from wanesync.store.tables.rates import OVERDUE_HORIZON_MS, SLOT_HORIZON_MS, SlotAssignment, interval_us
 
 if TYPE_CHECKING:
     from wanesync.core.errors import CallError
@@ -61,6 +61,7 @@ class Pacer:
     side: Side
     budget: Budget = field(init=False)
     _departures: dict[str, deque[int]] = field(default_factory=dict)
+    _owed_us: Counter[str] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock)
     _request: threading.local = field(default_factory=threading.local)
     _refreshed_at_ms: int | None = None
@@ -79,6 +80,7 @@ class Pacer:
 
     def reserve_slot(self) -> int | None:
         """Reserve the next slot for a request that falls under no narrower scope; None if none is due soon."""
+        self._delay_slots()
         slots = self.store.reserve(self.side, 1)
         return self._to_monotonic_ms(slots[0]) if slots else None
 
@@ -87,6 +89,7 @@ class Pacer:
 
         A request whose narrower scope has no slot now is passed over; see ``next_ms`` for when to try it again.
         """
+        self._delay_slots()
         given = self.store.assign(self.side, [self.limited_scopes(request) for request in requests], room)
         slots = [(index, self._to_monotonic_ms(slot_ms)) for index, slot_ms in given.slots]
         return SlotAssignment(slots, given.next_ms + self._database_to_monotonic_ms() if given.next_ms else 0)
@@ -120,7 +123,7 @@ class Pacer:
         slot_ms: int | None = getattr(self._request, "slot_ms", None)
         request: SlotRequest = getattr(self._request, "request", ANY_REQUEST)
         check: Callable[[], None] = getattr(self._request, "check", _allow)
-        self._request.slot_ms = None
+        self._request.slot_ms = self._request.used_ms = None
         while True:
             if slot_ms is None:
                 slot_ms = self._next_slot(request)
@@ -131,10 +134,44 @@ class Pacer:
                 check()
                 leave_ms = self._depart(request, slot_ms + MAX_SLOT_DELAY_MS)
                 if not leave_ms:
-                    self._request.has_left = True
+                    self._request.has_left, self._request.used_ms = True, slot_ms
                     self.budget.count(request)
                     return
             slot_ms = None
+
+    def note_sent(self) -> None:
+        """Note that the bytes of this thread's request have left: on a busy machine, some time after the gate.
+
+        The last second is counted from then on. One that left later than the jitter that the pace allows for crowds
+        the second that follows, whose slots are other processes', too: free slots move by as much as it was late, at
+        most by one interval.
+        """
+        now_ms, slot_ms = self.clock.monotonic_ms(), getattr(self._request, "used_ms", None)
+        passed_ms: int = getattr(self._request, "passed_ms", now_ms)
+        if slot_ms is None or now_ms == passed_ms:
+            return
+        self._request.used_ms = None
+        late_us = (now_ms - slot_ms) * 1000 if now_ms > slot_ms + MAX_NETWORK_JITTER_MS else 0
+        with self._guard:
+            for scope in (str(self.side), *self.limited_scopes(self._request.request)):
+                departures, limit = self._departures.get(scope), self.budget.limits.get(scope)
+                if departures and passed_ms in departures:
+                    departures.remove(passed_ms)
+                    departures.append(now_ms)
+                if late_us and limit is not None:
+                    self._owed_us[scope] += min(late_us, interval_us(limit.effective))
+
+    def _delay_slots(self) -> None:
+        with self._guard:
+            owed_us, self._owed_us = self._owed_us, Counter()
+        if not owed_us:
+            return
+        try:
+            self.store.delay_slots(owed_us)
+        except BaseException:
+            with self._guard:
+                self._owed_us.update(owed_us)
+            raise
 
     def wait_for_slot(self, request: SlotRequest = ANY_REQUEST) -> None:
         """Wait for the slot of a call outside the job table; bulk work waits for a quota that is used up, too.
@@ -189,6 +226,7 @@ class Pacer:
         if request.bulk:
             reason = f"jobs use nearly every request of the limit; a listing gets at least one in {OUTSIDE_TURN}"
             self._report_wait("bulk requests wait for others", reason=reason)
+        self._delay_slots()
         given = self.store.assign_overdue(self.side, self.limited_scopes(request))
         slots = [(index, self._to_monotonic_ms(slot_ms, OVERDUE_HORIZON_MS)) for index, slot_ms in given.slots]
         if slots:
@@ -242,6 +280,7 @@ class Pacer:
                     return departures[len(departures) - most] + WINDOW_MS + MAX_NETWORK_JITTER_MS
             for scope, _ in limits:
                 self._departures[scope].append(now_ms)
+            self._request.passed_ms = now_ms
             return 0
 
     def _to_monotonic_ms(self, slot_ms: int, horizon_ms: int = SLOT_HORIZON_MS) -> int:

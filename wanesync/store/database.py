@@ -6,7 +6,7 @@ import base64
 import random
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Generic, TypeVar
 
@@ -346,6 +346,15 @@ class Store:
                 return Rates(session).assign_overdue(scope, request)
 
         return self._patiently(assign)
+
+    def delay_slots(self, delays_us: Mapping[str, int]) -> None:
+        """Moves the slots that are free in a transaction of its own (``Rates.delay_slots``)."""
+
+        def delay() -> None:
+            with self._database.light_session(self._context) as session:
+                Rates(session).delay_slots(delays_us)
+
+        self._patiently(delay)
 
     def open_event_line(self) -> EventLine | None:
         """Opens what stores events in one message each; None where there is none. Raises DatabaseUnavailable."""

@@ -58,14 +58,16 @@ def test_rate_headers_are_kept() -> None:
         assert server.asked[0].headers["Authorization"] == "Bearer pat-secret"
 
 
-def test_the_gate_is_called_before_each_request_leaves() -> None:
+def test_the_gate_is_called_before_each_request_leaves_and_it_is_told_when_it_has_left() -> None:
     gates: list[int] = []
+    sent: list[str] = []
     with CannedServer(Told(200, {"results": []})) as server:
         client = HubSpotClient("pat-secret", server.url, ErrorTable({}), network=ANY_ADDRESS)
-        client.put_gate(lambda: gates.append(len(server.asked)))
+        client.put_gate(lambda: gates.append(len(server.asked)), sent=lambda: sent.append("sent"))
         for _ in range(2):
             client.call_path("GET", ACCOUNT)
     assert gates == [0, 1]
+    assert sent == ["sent"] * 2
 
 
 def test_a_part_of_a_path_is_quoted() -> None:

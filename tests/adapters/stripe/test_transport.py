@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 from collections.abc import Callable
 from typing import Literal
@@ -19,8 +20,10 @@ from wanesync.core.errors import CallError, ConfigError, Failure
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 
 
-def open_side(url: str, gate: Callable[[], None] = lambda: None) -> StripeAdapter:
-    options = StripeOptions("sk_test_secret", url, network=ANY_ADDRESS, event_key=b"k", gate=gate)
+def open_side(
+    url: str, gate: Callable[[], None] = lambda: None, sent: Callable[[], None] = lambda: None
+) -> StripeAdapter:
+    options = StripeOptions("sk_test_secret", url, network=ANY_ADDRESS, event_key=b"k", gate=gate, sent=sent)
     return StripeAdapter(options, FieldMap(DEFAULT_FIELDS))
 
 
@@ -36,6 +39,32 @@ def test_the_gate_opens_before_each_request() -> None:
         side.read_customer("cus_1")
         side.create_customer('{"name": "Ann"}', "key")
     assert moments == ["gate", "asked"] * 2
+
+
+def test_a_request_leaves_in_one_piece_and_it_is_told_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments: list[str] = []
+    send = http.client.HTTPConnection.send
+
+    def note(connection: http.client.HTTPConnection, data: bytes) -> None:
+        send(connection, data)
+        moments.append(f"{data[:4].decode()}...{data[-4:].decode()}")
+
+    monkeypatch.setattr(http.client.HTTPConnection, "send", note)
+    with CannedServer(Told(200, CUSTOMER)) as server:
+        side = open_side(server.url, gate=lambda: moments.append("gate"), sent=lambda: moments.append("sent"))
+        side.read_customer("cus_1")
+        side.create_customer('{"name": "Ann"}', "key")
+        assert server.asked[1].body == b"name=Ann"
+    assert moments == ["gate", "GET ...\r\n\r\n", "sent", "gate", "POST...=Ann", "sent"]
+
+
+def test_a_request_that_does_not_leave_is_not_told() -> None:
+    moments: list[str] = []
+    with CannedServer(Told(200, CUSTOMER)) as server:
+        gone = server.url
+    with pytest.raises(CallError):
+        open_side(gone, sent=lambda: moments.append("sent")).read_customer("cus_1")
+    assert moments == []
 
 
 def test_a_redirect_is_refused_and_its_address_never_asked() -> None:

@@ -297,3 +297,23 @@ def test_no_hold_lasts_longer_than_a_quarter_of_an_hour_nor_does_one_of_a_wrong_
     with store.transaction() as tx:
         assert tx.rates.hold("hubspot", 2_000), "what a wrong clock stored does not count"
     assert store.reserve("hubspot", 1) == []
+
+
+def test_a_late_request_moves_the_free_slots_of_its_scopes_by_a_second_and_some_at_most(
+    store: Store, other_store: Store, clock: Clock
+) -> None:
+    set_limit(store, 100)
+    set_limit(store, 25, "stripe:create")
+    now_ms = store.now_ms()
+    assert store.reserve("hubspot", 1) == [now_ms]
+    store.delay_slots({"hubspot": 30_000, "unlimited": 1_000})
+    assert other_store.reserve("hubspot", 1) == [now_ms + 41], "behind the interval of the slot that was given"
+    assert other_store.reserve("stripe:create", 1) == [now_ms]
+    store.delay_slots({"hubspot": 60_000_000})
+    assert store.reserve("hubspot", 1) == []
+    clock.advance(1_010)
+    (slot_ms,) = store.reserve("hubspot", 1)
+    assert slot_ms == now_ms + SLOT_HORIZON_MS + 1_000, "which is no time of a wrong clock, and counts"
+    clock.advance(60_000)
+    store.delay_slots({"hubspot": 10_000})
+    assert store.reserve("hubspot", 1) == [store.now_ms()], "slots that nobody used make up for it"

@@ -57,7 +57,8 @@ class HubSpotOptions:
     """Access to one portal, and its names.
 
     ``portal``: its id, for the names of events. ``own_source_ids``: the app ids our writes show up under.
-    ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
+    ``gate`` is called right before each request's bytes leave, and may wait; ``sent`` right after. ``network``: how
+    they leave.
     ``key``: where it is given, takes the place of ``token``. ``observe`` is told how each request ended.
     """
 
@@ -68,6 +69,7 @@ class HubSpotOptions:
     own_source_ids: frozenset[str] = frozenset()
     api_version: HubSpotVersion = "v3"
     gate: Callable[[], None] = lambda: None
+    sent: Callable[[], None] = lambda: None
     observe: Callable[[RequestEnd], None] = observe_nothing
     network: NetworkPolicy = PINNED
     key: ApiKey | None = None
@@ -102,7 +104,7 @@ class HubSpotAdapter:
             network=options.network,
             key=options.key,
         )
-        self._client.put_gate(options.gate, options.observe)
+        self._client.put_gate(options.gate, options.observe, options.sent)
         self._properties = properties_to_read(fields)
 
     @property

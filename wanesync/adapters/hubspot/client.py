@@ -27,6 +27,7 @@ from wanesync.adapters.http_answers import (
     check_content_type,
     read_body,
     read_timing,
+    tell_when_sent,
 )
 from wanesync.adapters.hubspot.api_paths import DEFINITIONS, find_paths
 from wanesync.adapters.hubspot.errors import ErrorTable, read_network_error, read_unreadable
@@ -160,8 +161,13 @@ class HubSpotClient:
 
         pool.urlopen = guarded
 
-    def put_gate(self, gate: Callable[[], None], observe: Callable[[RequestEnd], None] = observe_nothing) -> None:
-        """Call ``gate`` right before each request's bytes leave, and ``observe`` when its answer begins."""
+    def put_gate(
+        self,
+        gate: Callable[[], None],
+        observe: Callable[[RequestEnd], None] = observe_nothing,
+        sent: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Call ``gate`` right before each request's bytes leave, ``sent`` right after, ``observe`` at its answer."""
         pool = self._raw.rest_client.pool_manager
         send = pool.urlopen
 
@@ -169,7 +175,8 @@ class HubSpotClient:
             gate()
             began_s, status, request_id = time.monotonic(), 0, ""
             try:
-                response = send(*args, **options)
+                with tell_when_sent(sent):
+                    response = send(*args, **options)
                 status, request_id = response.status, response.headers.get("x-hubspot-correlation-id", "")
                 return response
             finally:

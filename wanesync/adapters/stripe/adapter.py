@@ -58,7 +58,8 @@ class StripeOptions:
 
     ``portal``: the HubSpot portal whose ids in metadata count. ``event_key``: keys the keys of events
     that are listed; the same as that of the webhooks.
-    ``gate`` is called right before each request's bytes leave, and may wait. ``network``: how they leave.
+    ``gate`` is called right before each request's bytes leave, and may wait; ``sent`` right after. ``network``: how
+    they leave.
     ``key``: where it is given, takes the place of ``api_key``. ``observe`` is told how each request ended.
     """
 
@@ -66,6 +67,7 @@ class StripeOptions:
     base_url: str | None = None
     portal: str = ""
     gate: Callable[[], None] = lambda: None
+    sent: Callable[[], None] = lambda: None
     network: NetworkPolicy = PINNED
     key: ApiKey | None = None
     observe: Callable[[RequestEnd], None] = observe_nothing
@@ -121,7 +123,7 @@ class StripeAdapter:
             base_addresses={"api": address},
             stripe_version=STRIPE_VERSION,
             max_network_retries=0,
-            http_client=PooledClient(address, options.gate, options.network, self._key, options.observe),
+            http_client=PooledClient(address, options.gate, options.network, self._key, options.observe, options.sent),
         )
 
     def account(self) -> Account:

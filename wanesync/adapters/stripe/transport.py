@@ -22,6 +22,7 @@ from wanesync.adapters.http_answers import (
     STRIPE_READ_TIMEOUT_S,
     check_content_type,
     read_body,
+    tell_when_sent,
 )
 from wanesync.adapters.json_values import parse
 from wanesync.adapters.large_bodies import TooLarge
@@ -49,21 +50,23 @@ class PooledClient(stripe.HTTPClient):
     """One connection pool for all threads. Nothing is repeated, redirects are refused.
 
     ``address``: scheme and host, to which every request is pinned. ``gate`` is called right before each request's bytes
-    leave. ``network``: proxy and authorities. ``key``: what the requests carry. ``observe``: is told how each ended.
+    leave, ``sent`` right after. ``network``: proxy and authorities. ``key``: what the requests carry. ``observe``: is
+    told how each ended.
     """
 
     name = "urllib3"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a request meets on its way, which the adapter's options hold
         self,
         address: str,
         gate: Callable[[], None],
         network: NetworkPolicy,
         key: ApiKey,
         observe: Callable[[RequestEnd], None] = observe_nothing,
+        sent: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
-        self._gate, self._address, self._key, self._observe = gate, address, key, observe
+        self._gate, self._address, self._key, self._observe, self._sent = gate, address, key, observe, sent
         manager = open_manager(address, network, POOL_SIZE)
         if isinstance(manager, urllib3.ProxyManager):
             self._send: Callable[..., urllib3.BaseHTTPResponse] = manager.urlopen
@@ -80,16 +83,17 @@ class PooledClient(stripe.HTTPClient):
         began_s, status, request_id = time.monotonic(), 0, ""
         try:
             check_target(url, self._address)
-            response = self._send(
-                method.upper(),
-                url,
-                body=post_data,
-                headers={**(headers or {}), **_ENCODINGS, "Authorization": f"Bearer {self._key.current()}"},
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                timeout=_TIMEOUT,
-            )
+            with tell_when_sent(self._sent):
+                response = self._send(
+                    method.upper(),
+                    url,
+                    body=post_data,
+                    headers={**(headers or {}), **_ENCODINGS, "Authorization": f"Bearer {self._key.current()}"},
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                    timeout=_TIMEOUT,
+                )
             content = _read(response)
             status, request_id = response.status, response.headers.get("request-id", "")
             if response.status // 100 == 3:

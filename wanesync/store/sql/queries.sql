@@ -1117,6 +1117,10 @@ SELECT scope, effective, tat_us, held_ms FROM rates WHERE scope IN (:scopes);
 -- name: take_slots
 UPDATE rates SET tat_us = :new_tat_us WHERE scope = :scope AND tat_us = :tat_us RETURNING scope;
 
+-- name: delay_slots
+UPDATE rates SET tat_us = CASE WHEN tat_us + :delay_us > :latest_us THEN :latest_us ELSE tat_us + :delay_us END
+WHERE scope = :scope AND tat_us < :latest_us;
+
 -- name: hold_limit
 UPDATE rates SET held_ms = :until_ms WHERE scope = :scope AND (held_ms < :until_ms OR held_ms > :latest_ms) RETURNING scope;
 

@@ -202,6 +202,16 @@ class Rates(Table):
             if self._replace_tat(scope, tat_us, begin_us + interval_us(effective)):
                 return self._reserve_narrow([-(-begin_us // 1000)], [request], arrivals)
 
+    def delay_slots(self, delays_us: Mapping[str, int]) -> None:
+        """Moves the slots that are free by so much (scope -> us): requests left later than their slots allowed.
+
+        At most to a second behind ``SLOT_HORIZON_MS``: what left before that is in no window any more.
+        """
+        latest_us = (self._session.now_ms + SLOT_HORIZON_MS) * 1000 + _CLOCK_TOLERANCE_US
+        # In one order, so that two processes do not deadlock.
+        for scope, delay_us in sorted(delays_us.items()):
+            self._session.rows("delay_slots", scope=scope, delay_us=delay_us, latest_us=latest_us)
+
     def _reserve_narrow(
         self, due: Sequence[int], requests: Sequence[Sequence[str]], arrivals: _ArrivalTimes
     ) -> SlotAssignment:
