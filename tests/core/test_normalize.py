@@ -15,13 +15,15 @@ from wanesync.core.model import Record, Side
 from wanesync.core.normalize import FORMS, make_form
 from wanesync.core.values.characters import collapse
 from wanesync.core.values.countries import NAMES
+from wanesync.core.values.typed import TYPE_READERS
 
-WHOLE = {"email", "phone", "country"}
+WHOLE = {"email", "phone", "country", *TYPE_READERS}
 """Forms whose values are never cut: what does not fit is not written."""
 ONE_PROPERTY = sorted(set(FORMS) - {"name"})
 WORD = st.text("abcdeéßñ'-", min_size=1, max_size=8)
 PHONE = st.text("0123456789+ ().-/x", max_size=40)
 ADDRESS = st.from_regex(r"[a-zA-Zéß.]{1,6}@[a-zA-Z]{1,6}\.org", fullmatch=True)
+TIME = st.one_of(st.datetimes().map(lambda at: at.isoformat()), st.integers(-(10**16), 10**16).map(str))
 COUNTRY = FieldSpec("country", ("country",), ("address.country",), transform="country")
 SHORT = FieldSpec("company", ("company",), ("business_name",))
 
@@ -41,6 +43,11 @@ def typed(transform: str) -> st.SearchStrategy[str]:
         "country": st.sampled_from([*NAMES, *NAMES.values()]),
         "language": st.from_regex(r"[a-zA-Z]{2}([-_][a-zA-Z]{2})?", fullmatch=True),
         "email": ADDRESS,
+        "date": TIME,
+        "datetime": TIME,
+        "number": st.text("0123456789.-+eE", max_size=12),
+        "bool": st.sampled_from(["TRUE", "False", "true"]),
+        "choices": st.text("ab; \u200b", max_size=12),
     }
     return st.one_of(likely.get(transform, WORD), raw_text())
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from tests.simulation.play import Play
+from tests.simulation.hazards import SCORE, SCORES, TYPED
+from tests.simulation.play import Play, play_seed
 from tests.simulation.test_regressions import pair_of, stage, updates_sent
 from tests.simulation.world import World
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Side
+from wanesync.core.values.typed import TYPE_READERS
 from wanesync.store.tables.conflicts import ConflictRow
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -70,3 +73,49 @@ def test_a_contact_does_not_get_the_name_that_stripe_took_from_its_company(play:
     play.play()
     assert world.facts.value((STRIPE, customer_id), "name") == "Ada Byron"
     assert conflicts(play) == []
+
+
+def typed_world(monkeypatch: pytest.MonkeyPatch, spec: FieldSpec) -> None:
+    """An installation that maps a property that is no text."""
+    monkeypatch.setattr(World, "_draw_fields", lambda _world: FieldMap((*DEFAULT_FIELDS, spec)))
+
+
+@pytest.mark.case(13)
+@pytest.mark.parametrize("mapped", ["typed", "text"])
+@pytest.mark.parametrize("transform", list(SCORES))
+def test_the_form_of_a_typed_value_is_no_difference_and_is_not_written_back(
+    monkeypatch: pytest.MonkeyPatch, transform: str, mapped: str
+) -> None:
+    """The sandbox answers in HubSpot's form, as HubSpot does, and its webhooks hold times in milliseconds."""
+    spec = replace(SCORE, transform=transform if mapped == "typed" else "text")
+    typed_world(monkeypatch, spec)
+    (settings, values), read = SCORES[transform], TYPE_READERS[transform]
+    with stage() as play:
+        world = play.world
+        world.hubspot.edit("property", SCORE.name, settings, world.now)
+        contact_id, customer_id = pair_of(play)
+        for forms in values:
+            for form in forms:
+                world.stripe.edit("update", customer_id, {"metadata.score": form}, world.now)
+                play.play()
+                world.facts.drain()
+                held = world.facts.raw[HUBSPOT, contact_id]["score"]
+                assert world.facts.raw[STRIPE, customer_id]["metadata.score"] == form
+                assert read(held) == read(form)
+        assert (updates_sent(play), conflicts(play)) == (0, [])
+        with world.store.reading() as tx:
+            (link,) = tx.links.of_records([(HUBSPOT, contact_id)])
+        last = values[-1][-1]
+        stands = world.facts.raw[HUBSPOT, contact_id]["score"]
+        assert link.base["score"] == ((read(last), read(last)) if mapped == "typed" else (stands, last))
+        world.hubspot.edit("update", contact_id, {"score": values[0][-1]}, world.now)
+        play.play()
+        world.facts.drain()
+        assert read(world.facts.raw[STRIPE, customer_id]["metadata.score"]) == read(values[0][-1])
+        assert (updates_sent(play), conflicts(play)) == (1, [])
+
+
+@pytest.mark.case(13)
+def test_typed_values_in_all_forms_keep_every_rule() -> None:
+    for seed in range(291_000_000, 291_000_006):
+        assert play_seed(seed, also=frozenset({TYPED})).violations == []

@@ -166,6 +166,11 @@ class World:
             self.hubspot.edit("property", hazards.VIP.name, settings, self.now)
         if "stage" in self.features:
             owned.append(replace(hazards.STAGE, owner=self.hazards.rng.choice(list(Side))))
+        if hazards.TYPED in self.features:
+            transform = self.hazards.rng.choice(sorted(hazards.SCORES))
+            owner = self.hazards.rng.choice(list(Side))
+            owned.append(replace(hazards.SCORE, transform=transform, owner=owner))
+            self.hubspot.edit("property", hazards.SCORE.name, hazards.SCORES[transform][0], self.now)
         clears = random.Random(f"clears {self.seed}")
         return FieldMap(tuple(replace(spec, clears=clears.choice(list(Clears))) for spec in owned))
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 from wanesync.core.values import phones
 from wanesync.core.values.characters import clean_email, collapse, comparable, normalise_email, trim
 from wanesync.core.values.countries import NAMES, find_code
 from wanesync.core.values.person_names import change_parts, is_business, split_name
+from wanesync.core.values.typed import TYPE_READERS
 
 NAME_PARTS = "\x1f"
 """Unit separator between first and last name."""
@@ -44,6 +45,8 @@ class Form:
 
     may_be_cut = True
     """Whether the first part of a value that is too long for Stripe is of use."""
+    is_typed = False
+    """Whether the property is no text: what stands there is never the first part of what was sent."""
 
     def __init__(self, options: FormOptions = DEFAULTS) -> None:
         self.options = options
@@ -237,6 +240,22 @@ class Language(Form):
         return self.key(value)
 
 
+class Typed(Form):
+    """Value of a property that is no text, in one form whichever side wrote it (docs/correctness.md#typed-values)."""
+
+    may_be_cut = False
+    is_typed = True
+
+    def __init__(self, options: FormOptions = DEFAULTS, *, reader: Callable[[str], str]) -> None:
+        super().__init__(options)
+        self.reader = reader
+
+    def read(self, raw: str) -> str:
+        """Return the value in the form that HubSpot answers with; what is no value of the type stays as written."""
+        text = trim(raw)
+        return self.reader(text) if text else ""
+
+
 def _case_subtag(subtag: str) -> str:
     if len(subtag) == 2 or not subtag.isalpha():
         return subtag.upper()
@@ -256,8 +275,11 @@ FORMS: Mapping[str, Callable[[FormOptions], Form]] = {
     "language": Language,
     "lower": Case,
     "upper": _upper,
+    **{name: partial(Typed, reader=reader) for name, reader in TYPE_READERS.items()},
 }
 """Name of a form, as ``transform`` in the configuration gives it -> how it is made."""
+FREE_FORMS = frozenset({"text", "lower", "upper"})
+"""Forms of a field whose HubSpot property may be of any type."""
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from wanesync.core.event_order import MS_PER_SECOND
-from wanesync.core.evidence.answers import is_cut_short
+from wanesync.core.evidence.answers import is_cut_short, is_in_typed_form
 from wanesync.core.evidence.lost_updates import MAX_OWN_WRITE_AGE_MS, was_edited_after, was_left_by
 from wanesync.core.fields import FieldSpec
 from wanesync.core.model import BasePair, PendingWrite, Side, StoredRecord, WriteKind, WriteResult
@@ -75,7 +75,7 @@ def _matching(
             value = stored.record.values.get(name, "")
             if pending.link_id != action.link_id and not base.get(name, ("", ""))[0]:
                 continue  # it replaced nothing of the contact that was kept
-            if name in action.changes and spec and _may_be_left_by(spec, value, change.after):
+            if name in action.changes and spec and _may_be_left_by(spec, stored.side, value, change.after):
                 yield (stored.side, stored.id, name), pending
 
 
@@ -94,9 +94,11 @@ def _writes_in_question(tx: Tx, context: PlanContext, stored: StoredRecord, link
                 yield pending
 
 
-def _may_be_left_by(spec: FieldSpec, value: str, sent: str) -> bool:
+def _may_be_left_by(spec: FieldSpec, side: Side, value: str, sent: str) -> bool:
     """Whether a value may be what a write left: in another form, or cut short by the vendor."""
-    return spec.key(value) == spec.key(sent) or is_cut_short(value, sent)
+    if spec.key(value) == spec.key(sent) or is_cut_short(value, sent):
+        return True
+    return side is Side.HUBSPOT and is_in_typed_form(spec, value, sent)
 
 
 def _is_own(tx: Tx, stored: StoredRecord, name: str, pending: PendingWrite) -> bool | None:

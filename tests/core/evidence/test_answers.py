@@ -58,6 +58,45 @@ def test_a_change_of_form_is_only_that_side_s_half(side: Side) -> None:
     assert settled == Settled({"phone": halves(side, "+493012", "+49 30 12")})
 
 
+TYPED_ANSWERS = [
+    ("date", "1769817600000", "2026-01-31"),
+    ("datetime", "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00Z"),
+    ("number", "10.50", "10.5"),
+    ("bool", "TRUE", "true"),
+    ("choices", "b;a", "a;b"),
+]
+SCORE = FieldSpec("score", ("score",), ("metadata.score",))
+
+
+@pytest.mark.case(13)
+@pytest.mark.parametrize(("transform", "sent", "answered"), TYPED_ANSWERS)
+def test_a_typed_value_in_hubspot_s_own_form_took(transform: str, sent: str, answered: str) -> None:
+    """Also where the map takes the property for text: the base keeps what each side holds, and nothing is sent."""
+    pending = write_of(HUBSPOT, score=Change("", sent, sent))
+    settled = settle_answer(pending, answer_on(HUBSPOT, score=answered), FieldMap((*DEFAULT_FIELDS, SCORE)))
+    assert settled == Settled({"score": (answered, sent)})
+    spec = replace(SCORE, transform=transform)
+    assert spec.form.read_stripe(sent) == spec.form.read_hubspot([answered]) == answered
+
+
+@pytest.mark.case(13)
+@pytest.mark.parametrize("transform", ["text", "number"])
+def test_another_value_of_a_typed_property_did_not_take(transform: str) -> None:
+    fields = FieldMap((*DEFAULT_FIELDS, replace(SCORE, transform=transform)))
+    settled = settle_answer(write_of(HUBSPOT, score=Change("", "10.5", "10.5")), answer_on(HUBSPOT, score="10"), fields)
+    assert settled.refused == {"score": ("10.5", "10")}
+    pending = write_of(STRIPE, score=Change("", "10.50", "10.50"))
+    stripe = settle_answer(pending, answer_on(STRIPE, score="10.5"), FieldMap((*DEFAULT_FIELDS, SCORE)))
+    assert stripe.refused == {"score": ("10.50", "10.5")}
+
+
+def test_a_typed_value_is_never_taken_for_a_part_of_another() -> None:
+    """A found record with ``10`` where ``10.5`` was sent was edited since; of a text that would be a cut."""
+    pending = write_of(HUBSPOT, WriteKind.CREATE, score=Change("", "10.5", "10.5"))
+    fields = FieldMap((*DEFAULT_FIELDS, replace(SCORE, transform="number")))
+    assert settle_found(pending, answer_on(HUBSPOT, score="10"), fields) == Settled({"score": ("10.5", "10.5")})
+
+
 @pytest.mark.parametrize("side", list(Side))
 @pytest.mark.parametrize("kind", list(WriteKind))
 def test_a_value_that_did_not_take_is_a_conflict_and_what_stands_is_the_base(side: Side, kind: WriteKind) -> None:

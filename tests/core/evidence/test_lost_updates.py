@@ -54,6 +54,22 @@ def test_a_current_value_is_settled_without_a_word() -> None:
     assert judged([change_of("phone", "110")], phone="110") == Judgement(["phone-110-1700000000000"], [])
 
 
+@pytest.mark.case(13)
+def test_a_webhook_s_milliseconds_are_the_time_that_the_copy_or_a_write_holds() -> None:
+    """A typed property that is mapped as text: HubSpot answers ISO 8601, and tells changes in milliseconds."""
+    ours = write_of("2024-02-29", "2026-01-31", landed_ms=NOW_MS + 1)
+    told = change_of("phone", "1769817600000")
+    assert lost(judged([told], [ours], phone="2026-01-31")) == []
+    echo = replace(told, source="own")
+    assert lost(judged([echo], [ours], phone="2027-01-01")) == []
+    assert lost(judged([change_of("phone", "1769817600001")], [ours], phone="2026-01-31")) == ["1769817600001"]
+
+
+def test_digits_of_a_text_are_no_time_of_another_text() -> None:
+    ours = write_of("0123", "456", landed_ms=NOW_MS + 1)
+    assert lost(judged([change_of("phone", "123")], [ours], phone="456")) == ["123"]
+
+
 def test_a_value_that_only_another_program_can_have_replaced_is_no_conflict() -> None:
     assert lost(judged([change_of("phone", "110")], phone="112")) == []
     landed = write_of("109", "111", landed_ms=NOW_MS - 1)

@@ -121,6 +121,18 @@ def test_a_number_holds_no_address_and_no_phone(transform: str) -> None:
     assert f"is of type number, which holds no {transform}" in text
 
 
+@pytest.mark.parametrize(
+    ("transform", "takes", "refuses"),
+    [("date", "date", "datetime"), ("datetime", "datetime", "date"), ("number", "number", "bool"),
+     ("bool", "enumeration", "number"), ("choices", "enumeration", "date")],
+)  # fmt: skip
+def test_a_typed_field_needs_a_property_of_its_type_or_a_text(transform: str, takes: str, refuses: str) -> None:
+    spec = replace(TITLE, transform=transform)
+    assert texts(spec, jobtitle=PropertyFacts(takes)) == texts(spec, jobtitle=PropertyFacts("string")) == []
+    (text,) = texts(spec, jobtitle=PropertyFacts(refuses))
+    assert f"is of type {refuses}, which holds no {transform}" in text
+
+
 def test_a_read_only_property_may_be_read() -> None:
     assert texts(replace(TITLE, direction=Direction.TO_STRIPE), jobtitle=PropertyFacts(read_only=True)) == []
 

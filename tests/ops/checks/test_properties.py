@@ -23,6 +23,7 @@ from wanesync.ops.checks.properties import (
 
 VIP = FieldSpec("vip", ("vip",), ("metadata.vip",))
 LAND = FieldSpec("land", ("land",), ("address.country",), transform="country")
+NUMBERS = FieldMap((FieldSpec("vip", ("vip",), ("metadata.vip",), transform="number"),))
 OPTIONS = PropertyDetail("enumeration", options=("a", "b", "c", "d", "e", "f"))
 
 
@@ -35,6 +36,9 @@ def test_a_drop_down_names_some_options() -> None:
 def test_a_number_takes_no_other_text() -> None:
     (finding,) = check_rules(FakeHubSpot(details={"vip": PropertyDetail("number")}), FieldMap((VIP,)))
     assert finding.text.startswith("vip takes only values of type number")
+    assert 'give field vip transform = "number"' in finding.fix
+    (typed,) = check_rules(FakeHubSpot(details={"vip": PropertyDetail("number")}), NUMBERS)
+    assert typed.state is State.OK
 
 
 def test_an_event_of_purchases_without_our_properties_is_named() -> None:

@@ -56,6 +56,55 @@ def test_no_contact_is_restored_after_90_days_nor_after_its_address_was_taken_no
             edit(client, "restore", record_id)
 
 
+# --- values of types other than text
+
+
+@pytest.mark.parametrize(
+    ("settings", "sent", "stands", "told"),
+    [
+        ({"type": "date"}, "1769817600000", "2026-01-31", "1769817600000"),
+        ({"type": "date"}, "2026-01-31", "2026-01-31", "1769817600000"),
+        ({"type": "datetime"}, "2026-01-01T01:00:00+01:00", "2026-01-01T00:00:00Z", "1767225600000"),
+        ({"type": "datetime"}, "1767225600250", "2026-01-01T00:00:00.250Z", "1767225600250"),
+        ({"type": "number"}, "010.50", "10.5", "10.5"),
+        ({"type": "number"}, "1e3", "1000", "1000"),
+        ({"type": "bool"}, "TRUE", "true", "true"),
+        ({"type": "enumeration", "field_type": "checkbox", "options": "c;a;b"}, "b;c", "c;b", "c;b"),
+        ({"type": "enumeration", "field_type": "checkbox"}, "b;;a", "b;a", "b;a"),
+        ({"type": "string"}, "010.50", "010.50", "010.50"),
+    ],
+)
+def test_a_typed_value_is_answered_in_hubspot_s_form(
+    client: Client, settings: dict[str, str], sent: str, stands: str, told: str
+) -> None:
+    edit(client, "property", "score", **settings)
+    record_id = client.create(email="a@example.com")
+    client.listen()
+    body = {"inputs": [{"id": record_id, "properties": {"score": sent}}]}
+    status, answer = client.call("POST", f"{CONTACTS}/batch/update", body)
+    assert (status, answer["results"][0]["properties"]["score"]) == (200, stands)
+    assert client.read(record_id, "score")["score"] == stands
+    assert [event["propertyValue"] for event in client.events()] == [told]
+    client.call("POST", f"{CONTACTS}/batch/update", {"inputs": [{"id": record_id, "properties": {"score": stands}}]})
+    assert client.events() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"type": "date"}, "2026-01-31T08:00:00Z"),
+        ({"type": "datetime"}, "soon"),
+        ({"type": "bool"}, "1"),
+        ({"type": "enumeration", "field_type": "checkbox", "options": "a;b"}, "a;z"),
+        ({"type": "enumeration", "options": "a;b"}, "a;b"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(client: Client, settings: dict[str, str], wrong: str) -> None:
+    edit(client, "property", "score", **settings)
+    with pytest.raises(ValueError, match=r"score|not"):
+        edit(client, "create", None, email="a@example.com", score=wrong)
+
+
 # --- reads right after a creation
 
 

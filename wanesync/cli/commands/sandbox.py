@@ -203,8 +203,8 @@ def redefine(
         list[str],
         typer.Argument(
             metavar="SETTING=VALUE...",
-            help="type, options (A;B), read_only, archived, required, keeps, pattern, min_length, max_length, minimum, "
-            "maximum.",
+            help="type, field_type, options (A;B), read_only, archived, required, keeps, pattern, min_length, "
+            "max_length, minimum, maximum.",
         ),
     ],
     hubspot: HubSpotUrl = _AT_HUBSPOT,

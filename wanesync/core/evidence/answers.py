@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from wanesync.core.fields import FieldMap
+from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.model import BasePair, Change, Conflict, PendingWrite, Record, Side, WriteKind
+from wanesync.core.normalize import FREE_FORMS
+from wanesync.core.values.typed import may_be_typed_form
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ def settle_found(pending: PendingWrite, found: Record, fields: FieldMap) -> Sett
         stands, sent = found.values.get(name, ""), change.after
         if fields.is_filled_in(found, name) and not sent:
             settled.base[name] = _pair(pending.side, stands, change.source)
-        elif is_cut_short(stands, sent):
+        elif is_cut_short(stands, sent) and not _is_typed(fields, name):
             settled.base[name] = _pair(pending.side, stands, change.source)
             _refuse(settled, pending, found, name, stands)
         else:
@@ -69,6 +71,19 @@ def is_cut_short(stands: str, sent: str) -> bool:
     return bool(stands) and stands != sent and sent.startswith(stands)
 
 
+def is_in_typed_form(spec: FieldSpec, stands: str, sent: str) -> bool:
+    """Return whether HubSpot may have taken a text for a value of a property that is no text, which the map calls text.
+
+    Two such texts are the same only there, where one is what became of the other (docs/correctness.md#typed-values).
+    """
+    return spec.transform in FREE_FORMS and may_be_typed_form(stands, sent)
+
+
+def _is_typed(fields: FieldMap, name: str) -> bool:
+    spec = fields.by_name.get(name)
+    return spec is not None and spec.form.is_typed
+
+
 def _known(pending: PendingWrite, answer: Record) -> list[tuple[str, Change]]:
     return [(name, change) for name, change in pending.changes.items() if name not in answer.unknown]
 
@@ -76,6 +91,8 @@ def _known(pending: PendingWrite, answer: Record) -> list[tuple[str, Change]]:
 def _took(answer: Record, name: str, change: Change, stands: str, fields: FieldMap) -> bool:
     spec = fields.by_name.get(name)
     if spec is None or spec.key(stands) == spec.key(change.after):
+        return True
+    if answer.side is Side.HUBSPOT and is_in_typed_form(spec, stands, change.after):
         return True
     return not change.after and fields.is_filled_in(answer, name)
 

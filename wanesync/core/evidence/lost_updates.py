@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wanesync.core.event_order import MS_PER_SECOND
 from wanesync.core.fields import Direction, FieldMap, has_value, part_equals
@@ -26,6 +26,7 @@ from wanesync.core.model import (
     WriteResult,
 )
 from wanesync.core.normalize import NAME_PARTS
+from wanesync.core.values.typed import is_time_in_ms, read_instant
 
 MAX_OWN_WRITE_AGE_MS = 600_000
 """10 minutes: how late a write of ours may arrive after it was sent, longer than any vendor call may take."""
@@ -58,6 +59,7 @@ def judge_events(
     write counts from the event, because an unreachable side may delay the judgement for a long time.
     """
     judgement = Judgement()
+    window = _with_times_as_read(stored, window, writes)
     history = _History(window, [write for write in writes if not _was_refused(write)])
     for event in window:
         if event.judged or not (event.read or not stored.alive):
@@ -89,6 +91,31 @@ def judge_events(
     buried = {(name, value) for name, (value, _) in judgement.buried.items()}
     judgement.conflicts = [c for c in judgement.conflicts if (c.field, c.value) not in buried]
     return judgement
+
+
+def _with_times_as_read(
+    stored: StoredRecord, window: Sequence[Event], writes: Sequence[PendingWrite]
+) -> Sequence[Event]:
+    """Return the events of a contact with a day or a time in the form in which it was read or written.
+
+    A webhook holds it in epoch milliseconds; a field that is mapped as text has no form of its own for it
+    (docs/correctness.md#typed-values).
+    """
+    told = {(name, value) for event in window for name, value in event.values.items() if is_time_in_ms(value)}
+    if stored.side is not Side.HUBSPOT or not told:
+        return window
+    names = {name for name, _ in told}
+    changes = [(name, write.changes[name]) for write in writes for name in names & write.changes.keys()]
+    known = {(name, text) for name, change in changes for text in (change.before, change.after)}
+    known |= {(name, stored.record.values.get(name, "")) for name in names}
+    times = {(name, read_instant(text)): text for name, text in sorted(known) if not is_time_in_ms(text)}
+    read = {spot: times.get((spot[0], read_instant(spot[1])), spot[1]) for spot in told - known}
+    return [
+        replace(event, values={name: read.get((name, value), value) for name, value in event.values.items()})
+        if not read.keys().isdisjoint(event.values.items())
+        else event
+        for event in window
+    ]
 
 
 def _burying_write(  # noqa: PLR0913 - what a value is judged by

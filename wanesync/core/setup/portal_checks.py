@@ -32,6 +32,14 @@ TEXT_FORMS = frozenset({"email", "phone", "name"})
 """Canonical forms whose values are free text."""
 OTHER_TYPES = frozenset({"number", "bool", "date", "datetime", "enumeration"})
 """Types of properties that take no free text (developers.hubspot.com/docs/api/crm/properties)."""
+FORM_TYPES: Mapping[str, frozenset[str]] = {
+    "date": frozenset({"date", "string"}),
+    "datetime": frozenset({"datetime", "string"}),
+    "number": frozenset({"number", "string"}),
+    "bool": frozenset({"bool", "enumeration", "string"}),
+    "choices": frozenset({"enumeration", "string"}),
+}
+"""Canonical forms of typed values -> the types of properties that take them."""
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*")
 OPTION_FORMS: Mapping[str, Callable[[str], bool]] = {
     "country": lambda option: bool(find_code(option)),
@@ -173,7 +181,10 @@ def _find_unusable(spec: FieldSpec, name: str, properties: Mapping[str, Property
         return f"{name} does not exist{meant}: create it there, or name another one in [[field]]"
     if found.read_only and spec.direction.reaches(Side.HUBSPOT):
         return f'{name} is read-only: give the field direction = "to_stripe"'
-    if found.type in UNREADABLE_TYPES or (spec.transform in TEXT_FORMS and found.type in OTHER_TYPES):
+    is_other = (spec.transform in TEXT_FORMS and found.type in OTHER_TYPES) or (
+        found.type not in FORM_TYPES.get(spec.transform, {found.type})
+    )
+    if found.type in UNREADABLE_TYPES or is_other:
         return f"{name} is of type {found.type}, which holds no {spec.transform}: name another one in [[field]]"
     if found.type == "enumeration" and spec.direction.reaches(Side.HUBSPOT):
         return _find_unfit_options(spec, name, found.options)

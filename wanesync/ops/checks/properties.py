@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from wanesync.core.errors import CallError
 from wanesync.core.model import Side
+from wanesync.core.normalize import FREE_FORMS
 from wanesync.core.purchases import Sink
 from wanesync.core.setup.permissions import DEFINE_EVENTS
 from wanesync.core.setup.portal_checks import OPTION_FORMS, OWN_PROPERTIES, SetupProblemKind, find_problems
@@ -24,8 +25,6 @@ RULES = "hubspot rules"
 NO_EVENTS = (SetupProblemKind.PURCHASES, Sink.CUSTOM_EVENT)
 ENUMERATION = "enumeration"
 TYPED = frozenset({"number", "date", "datetime", "bool"})
-FREE_FORMS = frozenset({"text", "lower", "upper"})
-"""Canonical forms that pass any text on."""
 MAX_OPTIONS = 5
 """Options that one line names."""
 
@@ -109,7 +108,10 @@ def _check_field(spec: FieldSpec, details: Mapping[str, PropertyDetail]) -> Iter
         if detail.type in TYPED and spec.transform in FREE_FORMS:
             text = f"{name} takes only values of type {detail.type}, and HubSpot refuses every other value of Stripe"
             yield warn(
-                RULES, text, f'see that Stripe has such values, or give field {spec.name} direction = "to_stripe"'
+                RULES,
+                text,
+                f'give field {spec.name} transform = "{detail.type}", so that two forms of one value are the same, and '
+                'see that Stripe has such values, or give it direction = "to_stripe"',
             )
         if detail.type == ENUMERATION and detail.options:
             yield from _check_options(spec, name, detail.options)

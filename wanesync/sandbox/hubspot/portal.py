@@ -204,7 +204,9 @@ class Portal:
         return contact.modified_ms
 
     def _visible(self, changes: Mapping[str, str]) -> dict[str, str]:
-        return {name: value for name, value in changes.items() if not self.properties.by_name[name].hidden}
+        """The changes that send webhooks, each as a webhook holds it."""
+        items = {name: self.properties.by_name[name] for name in changes}
+        return {name: items[name].tell(value) for name, value in changes.items() if not items[name].hidden}
 
 
 def addresses(values: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from wanesync.sandbox.hubspot.answers import Json, Problem, Refusal, iso, parse_ms
 
@@ -68,8 +69,24 @@ class Property:
     rule: Rule | None = None
 
     def keep(self, value: str) -> str:
-        """The value as it is stored."""
+        """The value as it is stored and answered: of a type other than text in HubSpot's own form."""
+        form = FORMS.get(self.type)
+        if form is not None and value:
+            value = form(value)
+        elif self.several and value:
+            chosen = [option for option in value.split(";") if option]
+            # In the order of the definition, whichever the order in which they were sent.
+            value = ";".join([option for option, _ in self.options if option in chosen] or chosen)
         return value if self.keeps is None else value[: self.keeps]
+
+    def tell(self, value: str) -> str:
+        """The stored value as a webhook holds it: days and times in epoch milliseconds."""
+        return str(parse_ms(value)) if value and self.type in ("date", "datetime") else value
+
+    @property
+    def several(self) -> bool:
+        """Whether it takes several options, joined by ``;``."""
+        return self.type == "enumeration" and self.field_type == "checkbox"
 
     def view(self) -> Json:
         """The definition in an answer."""
@@ -171,9 +188,9 @@ class PropertyStore:
     def redefine(self, name: str, values: Mapping[str, str]) -> None:
         """Add or change a definition as an admin does. Raises Refusal for an unknown setting.
 
-        ``type``; ``options`` (joined by ``;``, empty: any value); ``read_only``, ``archived``, ``required`` (true or
-        false); ``keeps`` (characters stored); the portal's rule: ``pattern``, ``min_length``, ``max_length``,
-        ``minimum``, ``maximum``. An empty value takes a setting away.
+        ``type``; ``field_type`` (``checkbox``: several options); ``options`` (joined by ``;``, empty: any value);
+        ``read_only``, ``archived``, ``required`` (true or false); ``keeps`` (characters stored); the portal's rule:
+        ``pattern``, ``min_length``, ``max_length``, ``minimum``, ``maximum``. An empty value takes a setting away.
         """
         if name not in self.by_name:
             self.add(Property(name, name, defined=False))
@@ -201,16 +218,14 @@ class PropertyStore:
         if value == "":
             return None
         options = {option for option, _ in item.options}
+        chosen = {option for option in value.split(";") if option} if item.several else {value}
         faults = (
             (item.name == "email" and not EMAIL.fullmatch(value.strip()), "INVALID_EMAIL", "is not an e-mail address"),
-            (options and value not in options, "INVALID_OPTION", "was not one of the allowed options"),
+            (options and chosen - options, "INVALID_OPTION", "was not one of the allowed options"),
             (item.type == "number" and not _is_valid(finite, value), "INVALID_NUMBER", "was not a valid number"),
-            (item.type == "bool" and value not in ("true", "false"), "INVALID_OPTION", "was not true or false"),
-            (
-                item.type in ("date", "datetime") and not _is_valid(parse_ms, value),
-                "INVALID_DATE",
-                "was not a valid date",
-            ),
+            (item.type == "bool" and value.lower() not in ("true", "false"), "INVALID_OPTION", "was not true or false"),
+            (item.type == "date" and not _is_valid(_midnight, value), "INVALID_DATE", "was not a valid date"),
+            (item.type == "datetime" and not _is_valid(parse_ms, value), "INVALID_DATE", "was not a valid date"),
         )
         found = next((Problem(item.name, code, f"{value} {text}") for wrong, code, text in faults if wrong), None)
         if found is None and item.rule is not None and not by_user and (wrong := item.rule.refuses(value)):
@@ -233,6 +248,28 @@ def finite(value: str) -> float:
     return number
 
 
+def _midnight(value: str) -> int:
+    """Epoch milliseconds of a day, which must be midnight in UTC. Raises ValueError."""
+    at_ms = parse_ms(value)
+    if at_ms % 86_400_000:
+        raise ValueError("expected midnight in UTC")
+    return at_ms
+
+
+def _plain(value: str) -> str:
+    return f"{Decimal(value.strip()).normalize() + 0:f}"
+
+
+FORMS: Mapping[str, Callable[[str], str]] = {
+    "date": lambda value: iso(_midnight(value))[:10],
+    "datetime": lambda value: iso(parse_ms(value)).replace(".000Z", "Z"),
+    "number": _plain,
+    "bool": str.lower,
+}
+"""Type -> the form in which HubSpot answers its values (developers.hubspot.com/docs/api/faq for times; numbers, flags
+and what webhooks hold: not tried on a real account)."""
+
+
 def _flag(value: str) -> bool:
     if value.lower() not in ("true", "false", ""):
         raise ValueError("expected true or false")
@@ -241,6 +278,7 @@ def _flag(value: str) -> bool:
 
 SETTINGS: Mapping[str, Callable[[str], object]] = {
     "type": lambda value: value or "string",
+    "field_type": lambda value: value or "text",
     "options": lambda value: tuple((option, option) for option in value.split(";") if option),
     "read_only": _flag,
     "archived": _flag,
