@@ -7,7 +7,6 @@ that is not ASCII. HubSpot's older signatures (v1, v2) carry no time and are not
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import re
 import threading
@@ -39,6 +38,8 @@ _DECODED = {
 }  # fmt: skip
 _ESCAPES = re.compile("|".join(_DECODED), re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]{1,15}")
+_SHA256 = "sha256"
+"""By its name, of which OpenSSL makes an HMAC in half the time that ``hashlib.sha256`` takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,12 @@ class SignedRequest:
 
     def header(self, name: str) -> str:
         """Return a header's value, "" if it is missing."""
-        return next((value for key, value in self.headers.items() if key.lower() == name), "")
+        value = self.headers.get(name)
+        return (
+            value
+            if value is not None
+            else next((value for key, value in self.headers.items() if key.lower() == name), "")
+        )
 
 
 def _check_secrets(secrets: Sequence[str], option: str) -> list[bytes]:
@@ -76,14 +82,14 @@ def _check_time(signed_ms: int, now_ms: int) -> None:
 def sign_hubspot(secret: str, url: str, body: bytes, now_ms: int) -> dict[str, str]:
     """Return the headers with which HubSpot signs a POST of ``body`` to ``url``."""
     signed = b"POST" + url.encode() + body + str(now_ms).encode()
-    digest = base64.b64encode(hmac.digest(secret.encode(), signed, hashlib.sha256)).decode()
+    digest = base64.b64encode(hmac.digest(secret.encode(), signed, _SHA256)).decode()
     return {"X-HubSpot-Signature-v3": digest, "X-HubSpot-Request-Timestamp": str(now_ms)}
 
 
 def sign_stripe(secret: str, _url: str, body: bytes, now_ms: int) -> dict[str, str]:
     """Return the header with which Stripe signs a POST of ``body``; the address is not signed."""
     signed = str(now_ms // 1000).encode() + b"." + body
-    return {"Stripe-Signature": f"t={now_ms // 1000},v1={hmac.digest(secret.encode(), signed, hashlib.sha256).hex()}"}
+    return {"Stripe-Signature": f"t={now_ms // 1000},v1={hmac.digest(secret.encode(), signed, _SHA256).hex()}"}
 
 
 class HubSpotSignature:
@@ -99,7 +105,7 @@ class HubSpotSignature:
         given = request.header(HUBSPOT_SIGNATURE).encode("utf-8", "replace")
         uri = _ESCAPES.sub(lambda found: _DECODED[found[0].upper()], request.url)
         signed = request.method.encode() + uri.encode() + request.body + timestamp.encode()
-        digests = [base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)) for secret in self._secrets]
+        digests = [base64.b64encode(hmac.digest(secret, signed, _SHA256)) for secret in self._secrets]
         if not any(hmac.compare_digest(digest, given) for digest in digests):
             raise InvalidSignature("no secret made this signature; check hubspot.webhook_secret and server.public_url")
         _check_time(signed_ms, now_ms)
@@ -120,7 +126,7 @@ class StripeSignature:
             raise InvalidSignature("the header Stripe-Signature is missing or malformed")
         signed_ms = _read_time(times[0], 1000)
         signed = times[0].encode() + b"." + request.body
-        digests = [hmac.digest(secret, signed, hashlib.sha256).hex().encode() for secret in self._secrets]
+        digests = [hmac.digest(secret, signed, _SHA256).hex().encode() for secret in self._secrets]
         if not any(hmac.compare_digest(digest, signature) for digest in digests for signature in given):
             raise InvalidSignature("no secret made this signature; check stripe.webhook_secret")
         _check_time(signed_ms, now_ms)

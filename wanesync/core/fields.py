@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -148,6 +148,10 @@ def _join(texts: Sequence[str]) -> str:
     return "".join([f"{len(text)}:{text}" for text in texts])
 
 
+StripeReader = tuple[str, str, Callable[[str], str]]
+"""A field, its path on a customer, and what makes its canonical value of the text there."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldMap:
     """All fields of the map, with a version that changes whenever the map does."""
@@ -157,6 +161,7 @@ class FieldMap:
     version: str = field(init=False)
     stripe_paths: Mapping[str, str] = field(init=False)
     """Field -> its path on a customer."""
+    stripe_readers: Sequence[StripeReader] = field(init=False, repr=False, compare=False)
     stripe_attributes: frozenset[str] = field(init=False)
     """The attributes of a customer, not inside another one, that the map or the origin of a name needs."""
 
@@ -165,6 +170,8 @@ class FieldMap:
         object.__setattr__(self, "by_name", {spec.name: spec for spec in self.specs})
         paths = {spec.name: spec.stripe[0] for spec in self.specs}
         object.__setattr__(self, "stripe_paths", paths)
+        readers = tuple((spec.name, spec.stripe[0], spec.form.read_stripe) for spec in self.specs)
+        object.__setattr__(self, "stripe_readers", readers)
         plain = frozenset(path for path in paths.values() if "." not in path)
         object.__setattr__(self, "stripe_attributes", plain | set(NAME_SOURCES))
         text = json.dumps(

@@ -55,6 +55,8 @@ def _quote_texts(texts: Sequence[str]) -> bytes:
 
 
 def _join_integers(numbers: Sequence[int]) -> bytes:
+    if len(numbers) == 1:
+        return b"{%d}" % numbers[0]
     return f"{{{','.join(map(str, numbers))}}}".encode()
 
 
@@ -64,22 +66,16 @@ def _quote_blobs(blobs: Sequence[bytes]) -> bytes:
 
 def as_text(value: object) -> bytes:
     """A string, a number or a list of values of one type in Postgres's text format. Raises psycopg.DataError."""
+    if isinstance(value, list):
+        first = value[0] if value else 0
+        if isinstance(first, str):
+            return _quote_texts(value)
+        return _quote_blobs(value) if isinstance(first, bytes) else _join_integers(value)
     if isinstance(value, str):
         if "\0" in value:
             raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
         return value.encode()
-    if isinstance(value, int):
-        return b"%d" % value
-    if not isinstance(value, list) or not value:
-        return b"{}"
-    first = value[0]
-    return (
-        _quote_texts(value)
-        if isinstance(first, str)
-        else _quote_blobs(value)
-        if isinstance(first, bytes)
-        else _join_integers(value)
-    )
+    return b"%d" % value if isinstance(value, int) else b"{}"
 
 
 def make_array(values: Sequence[Value]) -> list[str] | list[int] | list[bytes] | list[Value]:

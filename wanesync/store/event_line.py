@@ -7,6 +7,7 @@ new one names, closes dead letters of the same records and wakes those who wait 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NoReturn, Protocol
 
 from wanesync.core.errors import FieldMapChanged, WanesyncError
@@ -134,4 +135,10 @@ class EventLine:
 
 
 def _as_columns(prefix: str, rows: Sequence[Parameters]) -> dict[str, object]:
-    return {f"{prefix}{name}": [row[name] for row in rows] for name in (rows[0] if rows else ())}
+    columns = zip(*[row.values() for row in rows], strict=True)
+    return dict(zip(_prefix_names(prefix, tuple(rows[0]) if rows else ()), map(list, columns), strict=True))
+
+
+@lru_cache(maxsize=4)
+def _prefix_names(prefix: str, names: Sequence[str]) -> list[str]:
+    return [prefix + name for name in names]

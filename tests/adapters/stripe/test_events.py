@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.json_strategies import JSON, Json
-from wanesync.adapters.stripe.customers import ADDRESS_PARTS
+from wanesync.adapters.checked_values import InvalidElement
+from wanesync.adapters.stripe.customers import ADDRESS_PARTS, list_unmapped, read_carry, read_values
 from wanesync.adapters.stripe.events import StripeAccount, StripeEvents
 from wanesync.core.errors import InvalidPayload
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.model import Event
+from wanesync.core.normalize import Form
 from wanesync.core.ports import ParsedWebhook
 from wanesync.core.setup.api_versions import STRIPE_VERSION
 
@@ -284,3 +286,71 @@ def test_an_idempotency_key_of_another_program_is_not_kept_in_plain() -> None:
     assert kept[0] == kept[1] != kept[2]
     assert kept[3:] == ["wane-u-cus_1-2", ""]
     assert "leak" not in "".join(kept)
+
+
+def test_what_a_change_did_not_touch_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def note(_form: Form, raw: str) -> str:
+        read.append(raw)
+        return raw
+
+    monkeypatch.setattr(Form, "read", note)
+    counted = StripeEvents(FieldMap(FIELDS.specs), StripeAccount(livemode=False, portal="42"), key=b"k")
+    request = {"idempotency_key": "shop-1"}
+    element = event("customer.updated", customer(), {"name": "Bob"}, request=request)
+    (found,) = counted.parse(json.dumps(element).encode(), 0).events
+    assert found.record is not None
+    assert (found.values, found.previous) == ({"name": "Ada"}, {"name": "Bob"})
+    assert [read.count(raw) for raw in ("1 St", "Ulm", "boss", "Ada", "Bob")] == [1] * 5
+
+
+NAMES_MAP = FieldMap((*FIELDS.specs, FieldSpec("person", ("person",), ("individual_name",))))
+TEXT: st.SearchStrategy[object] = st.sampled_from(["Ada", "ada", " Bob ", "", None, 7, True, [], {}, "x\0"])
+ATTRIBUTES: dict[str, st.SearchStrategy[object]] = {
+    **dict.fromkeys(["email", "name", "phone", "business_name", "individual_name"], TEXT),
+    "address": st.sampled_from([None, 5]) | st.dictionaries(st.sampled_from(ADDRESS_PARTS), TEXT),
+    "preferred_locales": st.sampled_from([None, 5, ["x\0"]]) | st.lists(st.sampled_from(["de", "fr", None])),
+    "metadata": st.sampled_from([None, 5]) | st.dictionaries(st.sampled_from(["job", "other"]), TEXT),
+}
+
+
+@given(
+    st.fixed_dictionaries({}, optional=ATTRIBUTES),
+    st.fixed_dictionaries({}, optional=ATTRIBUTES).filter(lambda previous: len(previous) < 4),
+    st.sampled_from([None, "shop-1"]),
+)
+def test_a_change_is_the_difference_of_two_whole_customers(shown: Json, previous: Json, key: str | None) -> None:
+    """Only what changed is read as it was; the outcome is that of reading the customer twice."""
+    subject = customer(**shown)
+    before = {**subject, **previous}
+    for name in ("address", "metadata"):
+        now, then = subject[name], previous.get(name)
+        if isinstance(then, dict):
+            before[name] = {**(now if isinstance(now, dict) else {}), **then}
+    element = event("customer.updated", subject, previous, request={"idempotency_key": key})
+    stripe = StripeEvents(NAMES_MAP, StripeAccount(livemode=False, portal="42"), key=b"k")
+    parsed = stripe.parse(json.dumps(element).encode(), 0)
+    if parsed.ignored:
+        return
+    try:
+        halves = [_everything(raw, with_carry=key is not None) for raw in (before, subject)]
+    except InvalidElement:
+        assert (list(parsed.events), len(parsed.set_aside)) == ([], 1)
+        return
+    if parsed.set_aside:
+        # The object of the event is checked as a whole.
+        with pytest.raises(InvalidElement):
+            read_carry(subject)
+        return
+    (found,) = parsed.events
+    was, now = halves
+    changed = {name for name in was.keys() & now.keys() if was[name] != now[name]}
+    assert found.values == {name: now[name] for name in changed}
+    assert found.previous == {name: was[name] for name in changed}
+
+
+def _everything(raw: Json, *, with_carry: bool) -> dict[str, str]:
+    carry = read_carry(raw) if with_carry else {}
+    sent = {path: carry.get(path, "") for path in list_unmapped(NAMES_MAP)} if with_carry else {}
+    return {**read_values(raw, NAMES_MAP).values, **sent}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -19,7 +19,7 @@ from wanesync.adapters.checked_values import (
     is_too_long,
 )
 from wanesync.adapters.json_values import MAX_MS, is_flag, parse, rows, text, texts, whole
-from wanesync.core.fields import NAME_SOURCES, FieldMap
+from wanesync.core.fields import NAME_SOURCES, FieldMap, StripeReader
 from wanesync.core.ids import CONTACT_ID_KEY, PORTAL_ID_KEY
 from wanesync.core.model import MAX_FREE_KEYS, Record, Side, normalise_email
 
@@ -31,11 +31,14 @@ NEWER = ("business_name", "individual_name")
 """Attributes that Stripe's examples leave out where they are blank; where one is shown as null, both always are."""
 _KEYS = "metadata."
 _NO_TEXT = (dict, list, bool)
+CARRIED = frozenset({ADDRESS, LOCALES, *NAME_SOURCES})
+"""The attributes that ``read_carry`` looks at."""
 MAX_LOCALES = 100
 """Preferred locales that are kept (our choice): more than there are languages a person reads."""
 MAX_KEYS = 50
 """Metadata keys a customer holds (docs.stripe.com/api/metadata)."""
 ADDRESS_PARTS = ("line1", "line2", "city", "state", "postal_code", "country")
+_ADDRESS_PATHS = {part: f"{ADDRESS}.{part}" for part in ADDRESS_PARTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +53,35 @@ class CustomerValues:
     too_long: frozenset[str]
 
 
-def read_values(raw: Mapping[str, object], fields: FieldMap) -> CustomerValues:
+def read_values(
+    raw: Mapping[str, object], fields: FieldMap, readers: Sequence[StripeReader] | None = None
+) -> CustomerValues:
     """Read the mapped fields of a customer object; Stripe shows every attribute, null where it is blank.
 
     So a field whose attribute is missing is unknown (docs/correctness.md#missing-is-not-null); metadata shows only the
-    keys that are set. Raises ``InvalidElement`` for a value that cannot be stored.
+    keys that are set. ``readers``: of those fields that are to be read; None: all. Raises ``InvalidElement`` for a
+    value that cannot be stored.
     """
+    if readers is None:
+        readers = fields.stripe_readers
     by_path, paths = _read_paths(raw, fields.stripe_attributes), fields.stripe_paths
-    faults = find_faults({name: by_path.get(path, "") for name, path in paths.items()})
+    faults = find_faults({name: by_path.get(path, "") for name, path, _ in readers})
     for name, fault in faults.items():
         if not is_too_long(fault) or paths[name] == "email":
             raise InvalidElement(f"{paths[name]} {fault}")
     values: dict[str, str] = {}
     unknown = set(faults)
-    for spec in fields.specs:
-        path = spec.stripe[0]
-        if spec.name in faults:
-            continue
+    for name, path, read in readers:
         value = by_path.get(path)
+        if name in unknown:
+            continue
         if value:
-            values[spec.name] = spec.form.read_stripe(value)
+            values[name] = read(value)
         elif value is not None or _lacks_key(raw, path):
-            values[spec.name] = ""
+            values[name] = ""
         else:
-            unknown.add(spec.name)
-    if any(source not in by_path for source in NAME_SOURCES):
+            unknown.add(name)
+    if not all(source in by_path for source in NAME_SOURCES):
         unknown |= _names_of_unknown_origin(values, paths)
     if unknown:
         values = {name: value for name, value in values.items() if name not in unknown}
@@ -97,16 +104,16 @@ def _read_paths(raw: Mapping[str, object], attributes: Collection[str]) -> dict[
 
     ``attributes``: those that are not inside another one.
     """
-    by_path = _texts({name: raw[name] for name in attributes if name in raw})
+    is_older = not any(name in raw and raw[name] is None for name in NEWER)
+    by_path = dict.fromkeys(NEWER, "") if is_older else {}
+    _put_texts(by_path, [(name, raw[name]) for name in attributes if name in raw])
     address, metadata, locales = raw.get(ADDRESS), raw.get(METADATA), raw.get(LOCALES)
     if isinstance(address, dict):
-        by_path |= {f"{ADDRESS}.{part}": value for part, value in _texts(address).items()}
+        _put_texts(by_path, [(path, address[part]) for part, path in _ADDRESS_PATHS.items() if part in address])
     elif ADDRESS in raw and address is None:
-        by_path |= {f"{ADDRESS}.{part}": "" for part in ADDRESS_PARTS}
-    if not any(name in raw and raw[name] is None for name in NEWER):
-        by_path = {**dict.fromkeys(NEWER, ""), **by_path}
+        by_path |= dict.fromkeys(_ADDRESS_PATHS.values(), "")
     if isinstance(metadata, dict):
-        by_path |= {f"{_KEYS}{key}": value for key, value in _texts(metadata).items()}
+        _put_texts(by_path, [(_KEYS + key, value) for key, value in metadata.items()])
     by_path.pop(LOCALES, None)
     if (isinstance(locales, list) and not isinstance((*locales, "")[0], _NO_TEXT)) or (
         LOCALES in raw and locales is None
@@ -116,19 +123,26 @@ def _read_paths(raw: Mapping[str, object], attributes: Collection[str]) -> dict[
     return by_path
 
 
-def _texts(raw: Mapping[str, object]) -> dict[str, str]:
-    """Return the members that are texts, numbers or null; anything else is no value of Stripe, and so not blank."""
-    return {
-        name: value if isinstance(value, str) else text(value)
-        for name, value in raw.items()
-        if not isinstance(value, _NO_TEXT)
-    }
+def _put_texts(by_path: dict[str, str], shown: Iterable[tuple[str, object]]) -> None:
+    """Put texts, numbers and null at their paths; anything else is no value of Stripe, and so not blank."""
+    for path, value in shown:
+        if isinstance(value, str):
+            by_path[path] = value
+        elif not isinstance(value, _NO_TEXT):
+            by_path[path] = text(value)
 
 
-def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> Record:
+def read_customer(
+    raw: Mapping[str, object],
+    fields: FieldMap,
+    portal: str,
+    found: CustomerValues | None = None,
+    carry: Mapping[str, str] | None = None,
+) -> Record:
     """Return the record of a customer object; ids of another portal in its metadata do not count.
 
-    Raises ``IncompleteElement`` (no customer, or without e-mail or metadata, which every customer shows) and
+    ``found``, ``carry``: what ``read_values`` and ``read_carry`` returned for it, where they were called before. Raises
+    ``IncompleteElement`` (no customer, or without e-mail or metadata, which every customer shows) and
     ``InvalidElement`` (a value that cannot be stored).
     """
     if raw.get("object") != "customer" or raw.get("deleted") is True or not is_flag(raw.get("deleted")):
@@ -138,7 +152,7 @@ def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> R
         raise IncompleteElement(f"customer {own_id} without email or metadata")
     metadata = texts(raw[METADATA])
     ours = bool(portal) and metadata.get(PORTAL_ID_KEY) == portal
-    found = read_values(raw, fields)
+    found = read_values(raw, fields) if found is None else found
     return Record(
         side=Side.STRIPE,
         id=own_id,
@@ -147,7 +161,7 @@ def read_customer(raw: Mapping[str, object], fields: FieldMap, portal: str) -> R
         other_id=check_text(metadata.get(CONTACT_ID_KEY, ""), CONTACT_ID_KEY, MAX_ID_CHARS) if ours else "",
         created_ms=_read_created_ms(raw),
         billed=_was_billed(raw),
-        carry=_read_carry(raw),
+        carry=read_carry(raw) if carry is None else carry,
         unknown=found.unknown,
         free_keys=max(0, min(MAX_FREE_KEYS, MAX_KEYS - len(metadata))),
     )
@@ -195,7 +209,7 @@ def _was_billed(raw: Mapping[str, object]) -> bool:
     )
 
 
-def _read_carry(raw: Mapping[str, object]) -> dict[str, str]:
+def read_carry(raw: Mapping[str, object]) -> dict[str, str]:
     """Return what is sent again with a part of it, and what Stripe may have filled the name in from.
 
     Raises ``InvalidElement`` for a text that cannot be stored.
@@ -265,11 +279,9 @@ def _locales(written: Mapping[str, str], carry: Mapping[str, str]) -> list[str] 
     return [first, *(locale for locale in further if locale != first)]
 
 
-def read_unmapped(raw: Mapping[str, object], fields: FieldMap) -> dict[str, str]:
-    """Return path -> value of what a write of a mapped part sends along: unmapped address parts, further locales."""
+def list_unmapped(fields: FieldMap) -> list[str]:
+    """Return the paths that a write of a mapped part sends along: unmapped address parts, further locales."""
     mapped = {spec.stripe[0] for spec in fields.specs}
-    carry = _read_carry(raw)
     sent = [f"{ADDRESS}.{part}" for part in ADDRESS_PARTS if f"{ADDRESS}.{part}" not in mapped]
     sent = sent if any(path.startswith(f"{ADDRESS}.") for path in mapped) else []
-    sent += [FURTHER_LOCALES] if LOCALES in mapped else []
-    return {path: carry.get(path, "") for path in sent}
+    return [*sent, FURTHER_LOCALES] if LOCALES in mapped else sent

@@ -14,7 +14,16 @@ from wanesync.adapters.checked_values import (
     find_faults,
 )
 from wanesync.adapters.json_values import MAX_MS, mapping, text, whole
-from wanesync.adapters.stripe.customers import MAX_KEYS, read_customer, read_unmapped, read_values
+from wanesync.adapters.stripe.customers import (
+    CARRIED,
+    MAX_KEYS,
+    NEWER,
+    CustomerValues,
+    list_unmapped,
+    read_carry,
+    read_customer,
+    read_values,
+)
 from wanesync.adapters.webhooks import (
     FOREIGN,
     IGNORED,
@@ -23,7 +32,7 @@ from wanesync.adapters.webhooks import (
     parse_body,
 )
 from wanesync.core.errors import InvalidPayload
-from wanesync.core.fields import FieldMap
+from wanesync.core.fields import FieldMap, StripeReader
 from wanesync.core.ids import CONTACT_ID_KEY, OWN_KEY, PORTAL_ID_KEY
 from wanesync.core.model import MAX_FREE_KEYS, Event, Record, RecordRef, Side
 from wanesync.core.ports import ParsedWebhook
@@ -62,8 +71,13 @@ class StripeEvents:
 
     def __init__(self, fields: FieldMap, account: StripeAccount, *, key: bytes) -> None:
         self._fields, self._account, self._key = fields, account, key
-        self._tops = {spec.stripe[0].partition(".")[0] for spec in fields.specs} - {"metadata"}
-        self._metadata = {p.partition(".")[2] for s in fields.specs for p in s.stripe if p.startswith("metadata.")}
+        self._by_attribute: dict[str, list[StripeReader]] = {}
+        for reader in fields.stripe_readers:
+            self._by_attribute.setdefault(reader[1].partition(".")[0], []).append(reader)
+        self._tops = self._by_attribute.keys() - {"metadata"} | HINTS
+        self._unmapped = list_unmapped(fields)
+        paths = fields.stripe_paths.values()
+        self._metadata = {path.partition(".")[2] for path in paths if path.startswith("metadata.")} | ID_HINTS
 
     def parse(self, body: bytes, received_ms: int) -> ParsedWebhook:
         """Read a body whose signature was verified. Raises ``InvalidPayload`` if it is no object."""
@@ -129,9 +143,9 @@ class StripeEvents:
 
     def _concerns(self, previous: Mapping[str, object]) -> bool:
         """Whether a change touches a mapped attribute, our ids, or whether the customer was billed."""
-        if not previous.keys().isdisjoint(self._tops | HINTS):
+        if not previous.keys().isdisjoint(self._tops):
             return True
-        return not mapping(previous.get("metadata")).keys().isdisjoint(self._metadata | ID_HINTS)
+        return not mapping(previous.get("metadata")).keys().isdisjoint(self._metadata)
 
     def _customer_row(
         self,
@@ -142,19 +156,19 @@ class StripeEvents:
     ) -> Event:
         kind = CUSTOMER_KINDS[text(event.get("type"))]
         record_id = check_id(subject.get("id"), ("cus_",))
+        request_key = _request_key(event)
         values: dict[str, str] = {}
         before: dict[str, str] = {}
+        shown: CustomerValues | None = None
+        carry: dict[str, str] | None = None
         if kind == "created":
-            values = {name: value for name, value in read_values(subject, self._fields).values.items() if value}
+            shown = read_values(subject, self._fields)
+            values = {name: value for name, value in shown.values.items() if value}
         elif kind == "updated":
-            now, then = (read_values(raw, self._fields).values for raw in (subject, _before(subject, previous)))
-            values = {name: value for name, value in now.items() if name in then and value != then[name]}
-            before = {name: then[name] for name in values}
-            if _request_key(event):
-                # A request may have buried what it only sent along: docs/correctness.md#put-back
-                now, then = (read_unmapped(raw, self._fields) for raw in (subject, _before(subject, previous)))
-                values |= {name: value for name, value in now.items() if value != then[name]}
-                before = {name: then[name] for name in values if name in then} | before
+            shown = read_values(subject, self._fields)
+            # A request may have buried what it only sent along: docs/correctness.md#put-back
+            carry = read_carry(subject) if request_key else None
+            values, before = self._compare(subject, previous, shown.values, carry)
         usable = kind != "deleted" and has_known_customer(text(event.get("api_version")))
         return Event(
             key=self._event_key(event, kind, record_id),
@@ -164,20 +178,47 @@ class StripeEvents:
             occurred_ms=_occurred_ms(event),
             values=values,
             previous=before,
-            request_key=self._name_key(_request_key(event)),
-            source="" if _request_key(event) else "user",
-            record=self._read_object(subject) if usable else None,
+            request_key=self._name_key(request_key),
+            source="" if request_key else "user",
+            record=self._read_object(subject, shown, carry) if usable else None,
             received_ms=received_ms,
         )
+
+    def _compare(
+        self,
+        subject: Mapping[str, object],
+        previous: Mapping[str, object],
+        values: Mapping[str, str],
+        carry: Mapping[str, str] | None,
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Return which fields a change gave which values, and their values before.
+
+        Only fields of the attributes that changed are read as they were. ``values``, ``carry``: of the customer after
+        the change; ``carry`` None: what is only sent along is not compared.
+        """
+        earlier = _before(subject, previous)
+        touched = [one for name, readers in self._by_attribute.items() if name in previous for one in readers]
+        then = read_values(earlier, self._fields, touched).values
+        changed = {name: values[name] for name, value in then.items() if name in values and values[name] != value}
+        before = {name: then[name] for name in changed}
+        if carry is not None and not CARRIED.isdisjoint(previous):
+            carried = read_carry(earlier)
+            for path in self._unmapped:
+                now, value = carry.get(path, ""), carried.get(path, "")
+                if path.partition(".")[0] in previous and now != value:
+                    changed[path], before[path] = now, value
+        return changed, before
 
     def _name_key(self, key: str) -> str:
         """Return an idempotency key as it is kept: of other programs, which may put an address there, a hash."""
         return key if not key or key.startswith(OWN_KEY) else f"other-{event_key(self._key, 'request', key)[:24]}"
 
-    def _read_object(self, subject: Mapping[str, object]) -> Record | None:
+    def _read_object(
+        self, subject: Mapping[str, object], shown: CustomerValues | None, carry: Mapping[str, str] | None
+    ) -> Record | None:
         """Return the customer of an event; None where it lacks a field: the customer is read."""
         try:
-            record = read_customer(subject, self._fields, self._account.portal)
+            record = read_customer(subject, self._fields, self._account.portal, shown, carry)
         except IncompleteElement:
             return None
         return None if record.unknown else record
@@ -201,8 +242,12 @@ def _request_key(event: Mapping[str, object]) -> str:
 
 
 def _before(subject: Mapping[str, object], previous: Mapping[str, object]) -> dict[str, object]:
-    """Return the object before the change: of hashes, ``previous_attributes`` holds only the changed members."""
-    old: dict[str, object] = {**subject, **previous}
+    """Return the attributes that changed as they were: of hashes, ``previous_attributes`` holds only changed members.
+
+    Beside them those by which it is known whether a name is Stripe's own, so that it can be read as a customer.
+    """
+    old: dict[str, object] = {name: subject[name] for name in NEWER if name in subject}
+    old |= previous
     for name in ("address", "metadata"):
         if isinstance(previous.get(name), dict):
             old[name] = {**mapping(subject.get(name)), **mapping(previous[name])}
