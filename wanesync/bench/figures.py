@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sqlite3
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,11 +28,14 @@ def percentiles(values: Sequence[float], unit: str) -> dict[str, float]:
 
 
 def describe_machine(database: str) -> dict[str, object]:
-    """The cores, processor, Python and database. Raises DatabaseUnavailable when a Postgres does not answer."""
+    """The cores, processor, Python and database. Raises DatabaseUnavailable when a Postgres does not answer.
+
+    Python with the place it is installed in: a build of one's own may be slower than the one of the distribution.
+    """
     return {
         "cores": len(os.sched_getaffinity(0)),
         "processor": _processor(),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} of {sys.base_prefix}",
         "database": _database(database),
     }
 

@@ -60,10 +60,8 @@ class Load:
 
     async def run(self, connections: int) -> dict[str, float]:
         """Send everything; what it took."""
-        parts = urlsplit(self.address)
         # Made before, so that what is measured is the door.
-        numbers = range(self.first + 1, self.first + self.posts + 1)
-        self._requests = iter([self._request(number, parts.netloc, parts.path) for number in numbers])
+        self._requests = iter(self.make_requests())
         began_s = time.perf_counter()
         await asyncio.gather(*(self._send_all() for _ in range(connections)))
         seconds = time.perf_counter() - began_s
@@ -75,6 +73,12 @@ class Load:
             "p99_ms": round(percentile(self.took_ms, 0.99), 2),
             "refused": self.refused,
         }
+
+    def make_requests(self) -> list[bytes]:
+        """Return all of them, signed now."""
+        parts = urlsplit(self.address)
+        numbers = range(self.first + 1, self.first + self.posts + 1)
+        return [self._request(number, parts.netloc, parts.path) for number in numbers]
 
     async def _send_all(self) -> None:
         parts = urlsplit(self.address)
