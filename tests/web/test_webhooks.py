@@ -64,7 +64,7 @@ def test_one_bad_element_among_a_hundred_is_set_aside(door: Door) -> None:
     assert len(door.intake.stored[0].set_aside) == 1
 
 
-@pytest.mark.parametrize("offset_ms", [-301_000, 301_000])
+@pytest.mark.parametrize("offset_ms", [-400_000, 400_000])
 def test_what_is_rightly_signed_at_another_time_is_to_be_repeated(door: Door, offset_ms: int) -> None:
     body = json.dumps([change()]).encode()
     assert door.ask("POST", HUBSPOT, body, sign_hubspot(body, offset_ms=offset_ms)).status == 503
