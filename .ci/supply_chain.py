@@ -2,8 +2,8 @@
 
 `sbom LOCK` makes the list of the installed parts of the lock file, with the hashes of the lock, from the CycloneDX list
 of an environment on standard input. `bandit` reads bandit's JSON report: a finding is accepted where ruff's rule of the
-same number is ignored in its line, with the reason there or in a comment above. `known` reads pip-audit's: a service
-without an answer is no error.
+same number is ignored in its line, with the reason there. `known` reads pip-audit's: a service without an answer is no
+error.
 """
 
 from __future__ import annotations
@@ -56,14 +56,13 @@ def judge_bandit(report: dict[str, Any], root: Path) -> list[str]:
         rule = found["test_id"].replace("B", "S")
         lines = (root / found["filename"]).read_text(encoding="utf-8").splitlines()
         numbers = range(found["line_range"][0] - 1, found["line_range"][-1])
-        if not any(_has_reason(lines[number], lines[number - 1], rule) for number in numbers):
+        if not any(_has_reason(lines[number], rule) for number in numbers):
             problems.append(f"{found['filename']}:{found['line_number']}: {found['test_id']} {found['issue_text']}")
     return problems
 
 
-def _has_reason(line: str, above: str, rule: str) -> bool:
-    ignored = re.search(rf"# noqa: [^-]*\b{rule}\b(.*)", line)
-    return ignored is not None and (" - " in ignored[1] or above.lstrip().startswith("#"))
+def _has_reason(line: str, rule: str) -> bool:
+    return re.search(rf"# noqa: [^-]*\b{rule}\b.* - ", line) is not None
 
 
 def judge_known(report: str) -> tuple[list[str], str]:

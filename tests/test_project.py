@@ -57,6 +57,8 @@ PURE_LIBRARIES = {"idna", "phonenumbers"}
 """Deterministic, without input or output: what the core may use beside the standard library."""
 COME_ALONG = {"botocore", "markupsafe", "psycopg_pool", "pydantic_core", "requests"}
 """Modules that a requirement brings along, at the version that fits."""
+MARK = re.compile(r"# *(type: ignore(\[[^]]*\])?|noqa\b(:( ?,? ?[A-Z]+[0-9]+)+)?|pragma: no \w+|nosec\b( B[0-9]+)*)")
+"""What switches a check of a line off: a type, a rule of ruff, coverage, a finding of bandit."""
 LOADED_BY_OTHERS = {"python_multipart"}
 """Modules that another requirement imports: FastAPI, where it reads a form."""
 MANAGERS = {"aws", "gcp", "azure", "vault", "alerts"}
@@ -174,6 +176,19 @@ def test_every_rule_that_is_cited_is_written() -> None:
         for anchor in re.findall(r"correctness\.md#([a-z-]+)", path.read_text())
     }
     assert [entry for entry in sorted(cited) if entry[0] not in written] == []
+
+
+def list_marks(path: Path) -> list[tuple[int, str]]:
+    """The lines with a mark that switches a check off, and what their comments say behind it."""
+    lines = enumerate(path.read_text().splitlines(), 1)
+    return [(number, MARK.sub("", line[mark.start() :])) for number, line in lines if (mark := MARK.search(line))]
+
+
+def test_every_mark_that_switches_a_check_off_has_its_reason_in_its_line() -> None:
+    sources = [path for folder in (PACKAGE, ROOT / "tests", ROOT / ".ci") for path in sorted(folder.rglob("*.py"))]
+    marks = [(path.relative_to(ROOT).as_posix(), *mark) for path in sources for mark in list_marks(path)]
+    assert len(marks) > 100
+    assert [f"{path}:{line}" for path, line, behind in marks if not re.search(r"\w{2}", behind)] == []
 
 
 def test_links_of_a_document_lead_to_files() -> None:

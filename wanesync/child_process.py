@@ -61,8 +61,7 @@ def clean_environment() -> dict[str, str]:
 
 def start_interpreter(arguments: Sequence[str], env: Mapping[str, str], log: IO[str]) -> ProcessHandle:
     """Start ``wanesync <arguments>`` with this interpreter."""
-    # Only this interpreter with our own module.
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603 - only this interpreter with our own module
         [sys.executable, "-m", "wanesync.cli.main", *arguments],
         env=dict(env),
         stdin=subprocess.DEVNULL,

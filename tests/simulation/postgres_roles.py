@@ -89,8 +89,7 @@ class Parts:
 class RoleSession(SimPostgresSession):
     """A transaction of one role; ``parts`` gets the changes in which the owner would have changed more rows."""
 
-    # As the class above, and what is played.
-    def __init__(  # noqa: PLR0917
+    def __init__(  # noqa: PLR0917 - as the class above, and what is played
         self, connection: Connection, label: str, context: SessionContext, interleaving: Interleaving, writing: bool,
         parts: Parts,
     ) -> None:  # fmt: skip

@@ -82,8 +82,7 @@ class SimDatabase(SqliteDatabase):
 class SimStore(Store):
     """A store as one process has it. ``changes`` counts the writing transactions of all of them."""
 
-    # What a store is made of, and what may happen to it.
-    def __init__(  # noqa: PLR0917
+    def __init__(  # noqa: PLR0917 - what a store is made of, and what may happen to it
         self, database: SimDatabase, encryption: Encryption, clock: DatabaseClock, rng: random.Random, trouble: Trouble,
         changed: Callable[[], None],
     ) -> None:  # fmt: skip

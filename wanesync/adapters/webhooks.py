@@ -87,11 +87,11 @@ class VerifiedWebhooks:
 
     parser: Parser
 
-    def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:  # noqa: ARG002
+    def verify(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> None:  # noqa: ARG002 - as the port has it
         """Raise ``InvalidSignature``: nothing is taken here that no handler has verified."""
         raise InvalidSignature("this process verifies no signatures: send webhooks to a handler (wanesync serve)")
 
-    def is_signed(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> bool:  # noqa: ARG002
+    def is_signed(self, body: bytes, headers: Mapping[str, str], url: str, now_ms: int) -> bool:  # noqa: ARG002 - as the port has it
         """Return False, as ``verify`` raises."""
         return False
 

@@ -77,8 +77,7 @@ class Cluster:
         command = [str(package / "pginstall" / "bin" / program), f"--pgdata={self.folder}/data", *arguments]
         # The server outlives pg_ctl and would keep a pipe open.
         with (self.folder / "output").open("w+") as output:
-            # Only programs of the package.
-            done = subprocess.run(  # noqa: S603
+            done = subprocess.run(  # noqa: S603 - only programs of the package
                 command,
                 check=False,
                 cwd=self.folder,

@@ -39,8 +39,7 @@ def run_measured(folder: Path, env: Mapping[str, str], command: Sequence[str], t
     """Run a command to its end. Raises BenchFailed after the time-out. Its log stays in ``folder``."""
     output_file, log = folder / "command.out", folder / _LOG
     with log.open("wb") as errors:
-        # Only this interpreter with our own modules.
-        runner = subprocess.Popen(  # noqa: S603
+        runner = subprocess.Popen(  # noqa: S603 - only this interpreter with our own modules
             [sys.executable, "-m", __name__, str(output_file), *command],
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -81,8 +80,7 @@ def log_tail(folder: Path) -> str:
 def _main(output: str, command: Sequence[str]) -> None:
     began_s = time.perf_counter()
     with Path(output).open("wb") as file:
-        # The command of our own benchmark.
-        process = subprocess.Popen(command, stdout=file)  # noqa: S603
+        process = subprocess.Popen(command, stdout=file)  # noqa: S603 - the command of our own benchmark
     os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

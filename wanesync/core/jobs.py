@@ -369,8 +369,7 @@ def is_unreachable(keys: Sequence[str], failure: Failure) -> bool:
     return len(keys) >= MAX_UNUSABLE_ANSWERS and (failure is Failure.NO_ANSWER or len(set(keys)) > 1)
 
 
-# One table: one case and one return per row.
-def decide(  # noqa: C901, PLR0911
+def decide(  # noqa: C901, PLR0911 - one table: one case and one return per row
     error: CallError, attempts: int, operation: str, rng: random.Random, *, unreachable: bool = False
 ) -> Decision:
     """Return what a job does after a failed call (docs/correctness.md#decision-table).

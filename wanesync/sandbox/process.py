@@ -27,8 +27,7 @@ class SandboxProcess:
     """
 
     def __init__(self, options: Options | None = None) -> None:
-        # Only this interpreter with our own package and the caller's options.
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603 - only this interpreter, our package and the caller's options
             [sys.executable, "-m", "wanesync.sandbox", write_options(options or Options())],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

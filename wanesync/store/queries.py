@@ -142,8 +142,7 @@ def _make_rows_form(text: str, keys: tuple[str, ...]) -> RowsForm:
         head = re.sub(rf"(?<!:):{name}\b", f"v.p_{name}", head)
     before, values, after = head.partition(" VALUES (")
     if values:
-        # Only texts of our own queries.
-        head = f"{before} SELECT {after.removesuffix(')')} FROM {source}"  # noqa: S608
+        head = f"{before} SELECT {after.removesuffix(')')} FROM {source}"  # noqa: S608 - only texts of our own queries
     else:
         before, where, after = head.partition(" WHERE ")
         head = f"{before} {'USING' if text.startswith('DELETE') else 'FROM'} {source}{where}"

@@ -290,7 +290,6 @@ def run_migrations(execute: Callable[[str], list[Row]], migrations: Sequence[Mig
             continue
         for statement in migration.statements:
             execute(statement)
-        # Names come from our own schema file: word characters and spaces.
-        execute(f"INSERT INTO migrations VALUES ({migration.number}, '{migration.name}', {now_ms:d})")  # noqa: S608
+        execute(f"INSERT INTO migrations VALUES ({migration.number}, '{migration.name}', {now_ms:d})")  # noqa: S608 - names of our own schema file: word characters and spaces
         ran.append(f"{migration.number:04d} {migration.name}")
     return ran

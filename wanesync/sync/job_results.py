@@ -56,8 +56,7 @@ def finish_all(tx: Tx, jobs: Sequence[Job]) -> None:
         tx.jobs.finish_many(jobs)
 
 
-# What it waits for, as code and as text, and two flags, named at every call.
-def reschedule(  # noqa: PLR0913
+def reschedule(  # noqa: PLR0913 - what it waits for, as code and as text, and two flags, named at every call
     tx: Tx, job: Job, delay_ms: int, waits_for: str, reason: str, *, count: bool = False, fixed: bool = False
 ) -> None:
     """Put a job back to ready after ``delay_ms`` and drop its locks.

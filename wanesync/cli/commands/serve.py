@@ -78,8 +78,7 @@ def _serve_together(processes: int, config_file: Path | None) -> None:
         command += ["--config", str(config_file)] if config_file else []
 
         def start() -> subprocess.Popen[bytes]:
-            # Only this interpreter with our own module.
-            return subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(  # noqa: S603 - only this interpreter with our own module
                 command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, pass_fds=numbers
             )
 

@@ -90,8 +90,8 @@ def find_program(program: str = PROGRAM) -> Path:
 def detect_release(program: Path) -> Release:
     """Return the release line of a program. Raises ``ConfigError`` for one whose options are not known here."""
     try:
-        # The program that the operator named, or the one of the system's folders; fixed words.
-        done = subprocess.run([program, "-h"], capture_output=True, text=True, timeout=ASK_S, check=False)  # noqa: S603
+        # The program that the operator named, or the one of the system's folders.
+        done = subprocess.run([program, "-h"], capture_output=True, text=True, timeout=ASK_S, check=False)  # noqa: S603 - as above; fixed words
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError([f"{program} does not name its version ({error}): give --version 2.0 or 2.1"]) from error
     found = re.search(r"mosquitto version (\d+)\.(\d+)", done.stdout + done.stderr)

@@ -36,8 +36,7 @@ StartChild = Callable[[Sequence[str]], "subprocess.Popen[str]"]
 
 def start_child(arguments: Sequence[str]) -> subprocess.Popen[str]:
     """Start ``wanesync <arguments>`` with this interpreter and environment, apart from this process's terminal."""
-    # Only this interpreter with our own module; the run's id is one of ours.
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603 - only this interpreter with our own module; the run's id is one of ours
         [sys.executable, "-m", "wanesync.cli.main", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

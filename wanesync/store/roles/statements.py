@@ -145,8 +145,7 @@ def _close_functions(target: Target) -> Iterator[str]:
 def _take_over_tables(target: Target) -> Iterator[str]:
     migrate = target.name(Role.MIGRATE)
     schema, tables = _literal(target.schema), _literal("{" + ",".join(MATRIX) + "}")
-    # Every name is checked or quoted.
-    found = f"SELECT tablename FROM pg_tables WHERE schemaname = {schema} AND tablename = ANY ({tables}::name[])"  # noqa: S608
+    found = f"SELECT tablename FROM pg_tables WHERE schemaname = {schema} AND tablename = ANY ({tables}::name[])"  # noqa: S608 - every name is checked or quoted
     yield (
         f"DO $$ DECLARE found name; BEGIN FOR found IN {found} AND tableowner <> {_literal(migrate)} LOOP "
         f"EXECUTE format('ALTER TABLE %I.%I OWNER TO {migrate}', {schema}, found); END LOOP; END $$"
@@ -156,8 +155,7 @@ def _take_over_tables(target: Target) -> Iterator[str]:
 
 def _drop_policies(target: Target) -> Iterator[str]:
     schema, prefix = _literal(target.schema), _literal(target.prefix)
-    # Every name is quoted.
-    found = f"SELECT tablename, policyname FROM pg_policies WHERE schemaname = {schema}"  # noqa: S608
+    found = f"SELECT tablename, policyname FROM pg_policies WHERE schemaname = {schema}"  # noqa: S608 - every name is quoted
     yield (
         f"DO $$ DECLARE found record; BEGIN FOR found IN {found} AND starts_with(policyname::text, {prefix}) LOOP "
         f"EXECUTE format('DROP POLICY %I ON %I.%I', found.policyname, {schema}, found.tablename); END LOOP; END $$"

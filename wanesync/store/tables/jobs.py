@@ -291,8 +291,7 @@ class Jobs(Table):
             keys = sorted(job.key for job in done if (job.lane, job.kind) == (lane, kind))
             self._session.rows("supersede_dead_jobs", lane=lane, kind=kind, keys=keys, now=now_ms)
 
-    # Two flags with defaults, and what it waits for, as code and as text.
-    def reschedule(  # noqa: PLR0913
+    def reschedule(  # noqa: PLR0913 - two flags with defaults, and what it waits for, as code and as text
         self,
         job: Job,
         due_ms: int,

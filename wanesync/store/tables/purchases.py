@@ -99,8 +99,7 @@ class Purchases(Table):
         """Payments assigned to contacts and not sent yet, the oldest first."""
         return [row[0] for row in self._session.rows("purchases_todo_of", ids=contact_ids)] if contact_ids else []
 
-    # The columns it sets.
-    def set_state(  # noqa: PLR0913
+    def set_state(  # noqa: PLR0913 - the columns it sets
         self,
         payment_id: str,
         state: PurchaseState,

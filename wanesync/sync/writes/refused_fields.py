@@ -45,8 +45,7 @@ def leave_out(runtime: Runtime, tx: Tx, intent: Intent, error: CallError) -> Nex
     return _narrow_create(runtime, tx, intent, error, sent, named)
 
 
-# What was sent and what was named follow from the first two, but are needed by the caller as well.
-def _narrow_update(  # noqa: PLR0913, PLR0917
+def _narrow_update(  # noqa: PLR0913, PLR0917 - the caller needs what was sent and what was named as well
     runtime: Runtime, tx: Tx, intent: Intent, error: CallError, sent: Collection[str], named: Collection[str]
 ) -> Next | None:
     if named or len(sent) == 1:
@@ -56,7 +55,7 @@ def _narrow_update(  # noqa: PLR0913, PLR0917
     return _send_part(runtime, tx, intent, sorted(sent)[: len(sent) // 2]) if sent else None
 
 
-def _narrow_create(  # noqa: PLR0913, PLR0917
+def _narrow_create(  # noqa: PLR0913, PLR0917 - as _narrow_update
     runtime: Runtime, tx: Tx, intent: Intent, error: CallError, sent: Collection[str], named: Collection[str]
 ) -> Next | None:
     pending = intent.pending
@@ -175,8 +174,7 @@ def _send_again(tx: Tx, intent: Intent, again: PendingWrite) -> Next:
     return [SendWrites([Intent(intent.job, again)])]
 
 
-# Everything a write is made of.
-def _compose(  # noqa: PLR0913
+def _compose(  # noqa: PLR0913 - everything a write is made of
     runtime: Runtime,
     tx: Tx,
     pending: PendingWrite,
