@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from wanesync.adapters.webhooks import WebhookAdapter
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap
 from wanesync.core.model import Side
 from wanesync.core.ports import ParsedWebhook, WebhookPort
-from wanesync.core.posts import Post
+from wanesync.core.posts import Settle
 from wanesync.sync.intake import ParsedPost
 from wanesync.web.app import build_app
 from wanesync.web.metrics import WebhookCounters
@@ -72,7 +72,7 @@ class QuickMemory(Memory):
     commits: list[int] = field(default_factory=list)
 
     def prepare(
-        self, side: Side, body: bytes, headers: Mapping[str, str], url: str, settle: Callable[[Sequence[Post]], None]
+        self, side: Side, body: bytes, headers: Mapping[str, str], url: str, settle: Settle
     ) -> ParsedPost | None:
         now_ms = time.time_ns() // 1_000_000
         if not self.hooks[side].is_signed(body, headers, url, now_ms):

@@ -22,7 +22,7 @@ from wanesync.bus.questions import Question, Questions
 from wanesync.core.errors import ConfigError, InvalidSignature, StaleSignature
 from wanesync.core.model import Side
 from wanesync.core.operating.figures import NO_TIMES, Amount
-from wanesync.core.posts import Post
+from wanesync.core.posts import Settle
 from wanesync.core.roles import HANDLERS
 from wanesync.web.door_test import DoorMessage, Verdict, describe_message, find_nonce
 from wanesync.web.metrics import WebhookCounters
@@ -95,14 +95,7 @@ class BusDoor:
         self._hook.verify(body, headers, url, now_ms)
         return self._ask(Incoming(Kind.POST, now_ms, body), self._timeout_s).new
 
-    def prepare(
-        self,
-        side: Side,
-        body: bytes,
-        headers: Mapping[str, str],
-        url: str,
-        settle: Callable[[Sequence[Post]], None],
-    ) -> Question | None:
+    def prepare(self, side: Side, body: bytes, headers: Mapping[str, str], url: str, settle: Settle) -> Question | None:
         """Verify and seal one POST without a wait, for ``store_prepared``; None: it is for ``accept``.
 
         That is a POST which no secret at hand has signed, and one that has to wait for the broker.
@@ -190,9 +183,7 @@ class BusDoor:
             raise question.error
         return question.answer
 
-    def _make_question(
-        self, incoming: Incoming, deadline_s: float, settle: Callable[[Sequence[Post]], None]
-    ) -> Question:
+    def _make_question(self, incoming: Incoming, deadline_s: float, settle: Settle) -> Question:
         number = secrets.token_bytes(16)
         payload = self._seal.seal(self._topic, incoming.encode(), bind_exchange(number, self._answer_topic))
         return Question(self.side, settle, number=number, payload=payload, deadline_s=deadline_s)

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from wanesync.bus.client import BusUnavailable
 from wanesync.bus.messages import Answer, Status
 from wanesync.core.errors import InvalidPayload
-from wanesync.core.posts import Post
+from wanesync.core.posts import Post, settle_together
 
 REPEAT_AFTER_S = (2.2, 1.4)
 """A message without an answer is sent again after these pauses: its queue process may have ended (docs/mqtt.md)."""
@@ -87,7 +86,7 @@ class Questions:
         """Settle what was answered since the last call; on the thread that takes the answers."""
         if self._answered:
             answered, self._answered = self._answered, []
-            self._settle(answered)
+            settle_together(answered)
 
     def note_unread(self, question: Question) -> None:
         """Send a question again soon: no queue process has subscribed yet, as after a broker that lost its state."""
@@ -123,14 +122,7 @@ class Questions:
     def _give_up(self, question: Question, error: Exception) -> None:
         if self._open.pop(question.number, None) is not None:
             question.error = error
-            self._settle([question])
-
-    def _settle(self, questions: Sequence[Question]) -> None:
-        groups: dict[Callable[[Sequence[Post]], None], list[Question]] = defaultdict(list)
-        for question in questions:
-            groups[question.settle].append(question)
-        for settle, ended in groups.items():
-            settle(ended)
+            settle_together([question])
 
     def _watch(self) -> None:
         """Look at the questions until none has been open for a while."""

@@ -21,7 +21,7 @@ from wanesync.core.jobs import JobKind, JobRequest, Priority
 from wanesync.core.model import Event, RecordRef, Side
 from wanesync.core.operating.tracing import NO_TRACING, Tracing
 from wanesync.core.ports import ParsedWebhook, WebhookPort
-from wanesync.core.posts import Post
+from wanesync.core.posts import Post, Settle, settle_together
 from wanesync.core.purchases import Purchase
 from wanesync.store.database import Store, Tx
 from wanesync.store.queries import Dialect
@@ -114,12 +114,7 @@ class Intake:
         return post.new
 
     def prepare(
-        self,
-        side: Side,
-        body: bytes,
-        headers: Mapping[str, str],
-        url: str,
-        settle: Callable[[Sequence[Post]], None],
+        self, side: Side, body: bytes, headers: Mapping[str, str], url: str, settle: Settle
     ) -> ParsedPost | None:
         """Verify and parse one POST without a wait, to be stored by ``store_prepared``; None: it is for ``accept``.
 
@@ -132,9 +127,7 @@ class Intake:
             return None
         return ParsedPost(side, settle, parsed=hook.parse(body, now_ms))
 
-    def prepare_verified(
-        self, side: Side, body: bytes, received_ms: int, settle: Callable[[Sequence[Post]], None]
-    ) -> ParsedPost | None:
+    def prepare_verified(self, side: Side, body: bytes, received_ms: int, settle: Settle) -> ParsedPost | None:
         """Parse one POST whose signature was verified, to be stored by ``store_prepared``.
 
         None: it is traced, and for ``store_verified``. Raises ``InvalidPayload``.
@@ -197,13 +190,10 @@ class Intake:
 
     def _settle(self, posts: Sequence[ParsedPost]) -> None:
         """Count what was in POSTs and hand their outcomes on."""
-        settled: dict[Callable[[Sequence[Post]], None], list[ParsedPost]] = defaultdict(list)
         for post in posts:
-            settled[post.settle].append(post)
             if post.error is None:
                 self._count_elements(post.side, post.parsed)
-        for settle, ended in settled.items():
-            settle(ended)
+        settle_together(posts)
 
     def _commit_alone(self, post: ParsedPost) -> None:
         """Store one POST of those whose common transaction failed."""
