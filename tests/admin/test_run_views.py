@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wanesync.admin.run_views import find_confirmations, list_steps, show_fields
+from wanesync.admin.run_views import find_confirmations, list_steps, list_waits, show_fields
 from wanesync.admin.security.visitors import Visitor
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.normalize import NAME_PARTS
@@ -11,8 +11,8 @@ from wanesync.core.operating.reconcile_runs import Run, RunFacts, RunState
 from wanesync.ops.reconcile.runs import PlannedChange, PlannedField
 
 
-def a_run(facts: RunFacts) -> Run:
-    return Run("r1", RunState.PLANNED, 0, "", False, facts)
+def a_run(facts: RunFacts, state: RunState = RunState.PLANNED) -> Run:
+    return Run("r1", state, 0, "", False, facts)
 
 
 def test_steps_are_shown_in_their_order_with_their_share() -> None:
@@ -20,6 +20,14 @@ def test_steps_are_shown_in_their_order_with_their_share() -> None:
     assert [(step.label, step.share) for step in steps] == [
         ("HubSpot contacts listed", 25), ("Stripe customers listed", None),
     ]  # fmt: skip
+
+
+def test_what_the_listings_of_a_run_at_work_wait_for_is_shown_by_side() -> None:
+    facts = RunFacts(waits_for={"stripe": "the reads of this month are used up", "hubspot": "the day is used up"})
+    assert list_waits(a_run(facts, RunState.COMPARING)) == [
+        "HubSpot waits: the day is used up", "Stripe waits: the reads of this month are used up",
+    ]  # fmt: skip
+    assert list_waits(a_run(facts, RunState.BROKEN)) == []
 
 
 def test_only_what_the_guards_would_stop_must_be_confirmed() -> None:

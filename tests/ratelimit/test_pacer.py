@@ -22,6 +22,7 @@ from wanesync.ratelimit.pacer import (
     MAX_SLOT_DELAY_MS,
     REFRESH_INTERVAL_MS,
     WAIT_REPORT_MS,
+    WAIT_SHOWN_MS,
     Pacer,
 )
 from wanesync.store import Store, make_key, open_store
@@ -204,6 +205,30 @@ def test_what_leaves_late_is_paced_from_when_it_leaves(
     assert len(left) >= 4 * 38 - 20 - held_up_ms * 38 // 1_000, "only what was late costs slots"
 
 
+def test_what_a_listing_waits_for_is_shown_while_it_waits(
+    store: Store, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pacer, sleep_until, shown = Pacer(store, clock, Side.STRIPE), clock.sleep_until, list[str]()
+    pacer.budget.refresh()
+    assert pacer.waits_for == ""
+    for _ in range(1_000):
+        pacer.budget.count(SlotRequest("customers.retrieve"))
+    pacer.budget.refresh()
+    reason = pacer.budget.find_obstacle(LIST)
+
+    def look(at_ms: float) -> None:
+        sleep_until(at_ms)
+        shown.append(pacer.waits_for)
+        if len(shown) >= 3:
+            clock.now += DAY_MS
+
+    monkeypatch.setattr(clock, "sleep_until", look)
+    pacer.wait_for_slot(LIST)
+    assert reason != ""
+    assert shown[:3] == [reason] * 3
+    assert pacer.waits_for == "", "it has its slot, days later"
+
+
 def test_after_a_stall_requests_do_not_pile_up(store: Store, clock: VirtualClock) -> None:
     """Slots of a moment ago are held back until the second they would crowd is over, or forfeited."""
     with store.transaction() as tx:
@@ -357,6 +382,9 @@ def test_a_listing_has_its_share_beside_workers_that_take_every_slot(
     )
     slots = sorted(clock.taken + left)
     assert min(later - earlier for earlier, later in pairwise(slots)) >= int(interval_ms)
+    assert f"one in {OUTSIDE_TURN}" in pacer.waits_for
+    clock.now += int(2 * OUTSIDE_TURN * interval_ms) + WAIT_SHOWN_MS
+    assert pacer.waits_for == ""
     reasons = [line["reason"] for line in logs if line["event"] == "bulk requests wait for others"]
     assert reasons
     assert len(reasons) <= 1 + (left[-1] - START_MS) // WAIT_REPORT_MS

@@ -42,6 +42,15 @@ def make_difference(number: int, city: str = "Lyon") -> Difference:
     return Difference(DifferenceClass.UPDATE_CUSTOMER, str(number), f"cus_{number}", fields, key=f"contact:{number}")
 
 
+def add_waiting(store: Store) -> str:
+    """Store a run at work whose listing of customers waits."""
+    run_id = start_run(store, ADA, RunOptions())
+    run = claim_run(store, run_id)
+    facts = replace(run.facts, waits_for={"stripe": "jobs use nearly every request"})
+    store.run(lambda tx: tx.reconcile_runs.change(run, run.state, facts))
+    return run_id
+
+
 def add_planned(store: Store, people: int = 3, started_by: Operator = ADA, **volume: int) -> str:
     """Store a run that was compared, with a plan for some people and one conflict."""
     run_id = start_run(store, started_by, RunOptions())

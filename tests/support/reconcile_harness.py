@@ -27,6 +27,8 @@ CREATED_MS = 1_500_000_000_000
 class OpenPacer:
     """A pacer that gives a slot at once."""
 
+    waits_for = ""
+
     def wait_for_slot(self, want: SlotRequest) -> None:
         """Return at once."""
 

@@ -9,7 +9,7 @@ from wanesync.admin.security.masking import Kind
 from wanesync.admin.security.visitors import Visitor
 from wanesync.admin.services import AdminServices
 from wanesync.core.diff.bulk_guards import MAX_OVERWRITE_SHARE, MIN_COUNTED_LINKS
-from wanesync.core.diff.difference import DifferenceClass
+from wanesync.core.diff.difference import SIDE_NAMES, DifferenceClass
 from wanesync.core.fields import FieldMap
 from wanesync.core.model import Side
 from wanesync.core.normalize import NAME_PARTS
@@ -65,6 +65,11 @@ def list_steps(run: Run) -> list[StepView]:
     """Return the steps that a run has begun, in their order."""
     progress = run.facts.progress
     return [StepView(label, *progress[step]) for step, label in STEPS.items() if step in progress]
+
+
+def list_waits(run: Run) -> list[str]:
+    """Return what the listings of a run at work wait for, a line for each side."""
+    return [f"{SIDE_NAMES[Side(side)]} waits: {reason}" for side, reason in sorted(run.waits_for.items())]
 
 
 def find_confirmations(run: Run) -> Confirmations:

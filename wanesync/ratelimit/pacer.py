@@ -40,6 +40,9 @@ MAX_SLOT_POLL_MS = 50
 """How long a request waits at most before it tries to reserve a slot again: the limit may be higher by then."""
 WAIT_REPORT_MS = 30_000
 """How often a listing that waits for a quota, or for a turn of each slot, says so (our choice)."""
+WAIT_SHOWN_MS = 5_000
+"""How long after its last look at a quota, or at its turn, a listing counts as one that waits (our choice): it looks
+every second, or once in each turn."""
 ANY_REQUEST = SlotRequest()
 
 log = structlog.get_logger()
@@ -68,6 +71,7 @@ class Pacer:
     _slot_given_ms: int = 0
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _reported_wait_ms: int | None = None
+    _wait: tuple[int, str] | None = None
 
     def __post_init__(self) -> None:
         """Begin with an empty view of the limits."""
@@ -103,6 +107,15 @@ class Pacer:
         local = self._request
         local.slot_ms, local.request, local.check, local.has_left = slot_ms, request, check, False
         local.is_outside = False
+
+    @property
+    def waits_for(self) -> str:
+        """What listings of this process wait for: a quota, or a turn of each slot; "" for nothing."""
+        wait = self._wait
+        if wait is None:
+            return ""
+        shown_ms = max(WAIT_SHOWN_MS, 2 * turn_ms(self.budget.limits.get(str(self.side))))
+        return wait[1] if self.clock.monotonic_ms() - wait[0] <= shown_ms else ""
 
     @property
     def has_left(self) -> bool:
@@ -236,6 +249,7 @@ class Pacer:
 
     def _report_wait(self, event: str, *, reason: str) -> None:
         now_ms = self.clock.monotonic_ms()
+        self._wait = now_ms, reason
         if self._reported_wait_ms is None or now_ms - self._reported_wait_ms >= WAIT_REPORT_MS:
             self._reported_wait_ms = now_ms
             log.info(event, side=str(self.side), reason=reason)

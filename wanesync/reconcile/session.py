@@ -151,6 +151,10 @@ class ReconcileSession:
 
     # -- comparing
 
+    def read_waits(self) -> dict[str, str]:
+        """Return side -> what its listing waits for, as far as it waits."""
+        return {str(side): pacer.waits_for for side, pacer in self.reconcile.pacers.items() if pacer.waits_for}
+
     def read_last_run_ms(self) -> int | None:
         """From when a run has to look to miss nothing since the last complete one; None: there was none."""
         with self.runtime.store.reading() as tx:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.admin import URL, AdminSite, Browser, build_site
-from tests.support.planned_runs import NoProcesses, add_planned
+from tests.support.planned_runs import NoProcesses, add_planned, add_waiting
 
 
 @pytest.fixture
@@ -33,6 +33,11 @@ def test_a_run_is_started_read_and_cancelled(browser: Browser) -> None:
     assert post(browser, "", {"limit": 0})[0] == 422
     assert post(browser, "", {"unknown": 0})[0] == 422
     assert post(browser, "/unknown/cancel")[0] == 404
+
+
+def test_what_the_listing_of_a_run_waits_for_is_shown(admin: AdminSite, browser: Browser) -> None:
+    run = browser.get(f"/api/v1/reconciles/{add_waiting(admin.store)}").json()
+    assert run["waits_for"] == {"stripe": "jobs use nearly every request"}
 
 
 def test_differences_are_paged_and_masked(admin: AdminSite, browser: Browser) -> None:

@@ -54,12 +54,16 @@ def test_a_comparison_is_started_and_watched(site: AdminSite, browser: Browser, 
     claimed = claim_run(site.store, run.id)
     with site.store.transaction() as tx:
         facts = replace(claimed.facts, progress={"contacts_listed": (50, 200), "customers_listed": (3, None)})
+        facts = replace(facts, waits_for={"stripe": "jobs use <nearly> every request"})
         tx.reconcile_runs.change(claimed, claimed.state, facts)
     shown = browser.get(f"/reconcile/{run.id}/progress", HX_Request="true").text
     assert "HubSpot contacts listed: 50 of 200" in shown
     assert 'value="25"' in shown
     assert "<html" not in shown
     assert 'hx-trigger="every 2s"' in shown
+    waits = "Stripe waits: jobs use &lt;nearly&gt; every request"
+    assert waits in shown
+    assert waits in browser.get("/reconcile").text
     assert "is at work" in browser.get("/reconcile").text
 
 

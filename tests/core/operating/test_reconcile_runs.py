@@ -31,11 +31,18 @@ def a_run(state: RunState, facts: RunFacts = FACTS) -> Run:
 
 def test_facts_survive_json() -> None:
     facts = replace(FACTS, progress={"listed": (5, None), "compared": (1, 2)}, confirmed=Approvals(3), counts={"a": 1})
+    facts = replace(facts, waits_for={"stripe": "a quota"})
     assert read_facts(orjson.loads(orjson.dumps(facts.as_json()))) == facts
     assert orjson.dumps(read_facts(orjson.loads(orjson.dumps(facts.as_json()))).as_json()) == orjson.dumps(
         facts.as_json()
     )
     assert read_facts({"unknown": 1}) == RunFacts()
+
+
+def test_a_run_that_has_ended_waits_for_nothing() -> None:
+    facts = RunFacts(waits_for={"stripe": "a quota"})
+    assert a_run(RunState.COMPARING, facts).waits_for == {"stripe": "a quota"}
+    assert a_run(RunState.BROKEN, facts).waits_for == {}
 
 
 def test_every_state_has_a_meaning() -> None:

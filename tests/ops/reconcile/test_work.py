@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from tests.support.core_builders import FIELDS
-from tests.support.reconcile_harness import Sides, make_reconcile, make_runtime
+from tests.support.reconcile_harness import OpenPacer, Sides, make_reconcile, make_runtime
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import CallError, ConfigError, Failure, GuardError, OutputFailed
 from wanesync.core.model import Side
@@ -128,6 +128,32 @@ def test_a_guard_stops_it_and_the_plan_stays(store: Store, opener: reconcile_wor
     assert run.facts.volume["created_customers"] == 2, "the number to confirm is that of the newest comparison"
     ask_apply(store, ADA, run_id, Approvals(max_creations=2), approval=False)
     assert carry_out(store, claim_run(store, run_id), opener) is RunState.APPLIED
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_its_listings_wait_for_is_stored_until_it_ends(
+    store: Store, opener: reconcile_work.OpenSession, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    run_id = start_run(store, ADA, RunOptions())
+    run = claim_run(store, run_id)
+    report, shown = reconcile_work.RunProgress.report, list[object]()
+    monkeypatch.setattr(OpenPacer, "waits_for", "its turn")
+
+    def look(self: reconcile_work.RunProgress, *step: object) -> None:
+        self.show()
+        shown.append(read_run(store, run_id).waits_for)
+        if fails:
+            raise GuardError("stop")
+        report(self, *step)  # type: ignore[arg-type] # handed on
+
+    monkeypatch.setattr(reconcile_work.RunProgress, "report", look)
+    if fails:
+        with pytest.raises(GuardError, match="stop"):
+            carry_out(store, run, opener)
+    else:
+        carry_out(store, run, opener)
+    assert shown[0] == {"hubspot": "its turn", "stripe": "its turn"}
+    assert read_run(store, run_id).facts.waits_for == {}
 
 
 def test_a_run_is_cancelled_between_two_steps(

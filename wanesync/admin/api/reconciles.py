@@ -54,6 +54,7 @@ class ReconcileRun(ApiModel):
     links: int = Field(description="Pairs to be linked without a write.")
     set_aside: int = Field(description="Records that could not be used.")
     steps: list[StepProgress]
+    waits_for: dict[Side, str] = Field(description="What the listing of a side waits for; empty where nothing waits.")
     result: dict[str, int] = Field(description="What was queued: jobs, linked, skipped.")
     problem: str = Field(description="Why it stopped.")
     may_apply: bool
@@ -196,6 +197,7 @@ def _describe(services: AdminServices, run: Run, missing: list[str]) -> Reconcil
         links=facts.links,
         set_aside=facts.set_aside,
         steps=[StepProgress(label=step.label, done=step.done, total=step.total) for step in list_steps(run)],
+        waits_for={Side(side): reason for side, reason in run.waits_for.items()},
         result=dict(facts.result),
         problem=facts.problem,
         may_apply=run.may_apply(approval),

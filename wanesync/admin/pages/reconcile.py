@@ -17,6 +17,7 @@ from wanesync.admin.run_views import (
     find_confirmations,
     find_missing,
     list_steps,
+    list_waits,
     read_page,
     show_fields,
     start_process,
@@ -74,6 +75,7 @@ def _show_runs(
         kinds_of_state=KINDS_OF_STATE,
         states=STATES,
         repairs=_count_repairs,
+        list_waits=list_waits,
         problem=problem,
     )
 
@@ -122,13 +124,17 @@ def show_progress(request: Request, services: Services, visitor: Reader, run_id:
 
 @dataclass(frozen=True, slots=True)
 class ProgressView:
-    """The part of the page that changes. ``waits``: for a process. ``missing``: the API keys this service lacks."""
+    """The part of the page that changes. ``waits``: for a process. ``waiting``: what its listings wait for.
+
+    ``missing``: the API keys this service lacks.
+    """
 
     run: Run
     kind: str
     meaning: str
     waits: bool
     steps: list[StepView]
+    waiting: list[str]
     missing: list[str]
     may_work: bool
 
@@ -136,7 +142,7 @@ class ProgressView:
 def _describe_progress(services: AdminServices, visitor: Visitor, run: Run) -> ProgressView:
     kind, meaning = KINDS_OF_STATE.get(run.state, ""), STATES[run.state]
     missing, may_work = find_missing(services), visitor.may(Permission.RECONCILE)
-    return ProgressView(run, kind, meaning, run.state in WORKING, list_steps(run), missing, may_work)
+    return ProgressView(run, kind, meaning, run.state in WORKING, list_steps(run), list_waits(run), missing, may_work)
 
 
 @dataclass(frozen=True, slots=True)

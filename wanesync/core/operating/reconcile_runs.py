@@ -76,7 +76,7 @@ class RunFacts:
 
     ``progress``: step -> how much is done and the total, None while it is unknown. ``counts``: differences by class.
     ``volume``: what it would do, in people. ``lines``: rows of the plan. ``result``: what was queued. ``problem``: why
-    it stopped. ``set_aside``: records that could not be used.
+    it stopped. ``set_aside``: records that could not be used. ``waits_for``: side -> what its listing waits for.
     """
 
     options: RunOptions = RunOptions()
@@ -91,6 +91,7 @@ class RunFacts:
     ended_ms: int = 0
     confirmed: Approvals = Approvals()
     progress: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    waits_for: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     volume: Mapping[str, int] = field(default_factory=dict)
     links: int = 0
@@ -127,6 +128,11 @@ class Run:
     def active(self) -> bool:
         """Whether it is asked for or at work."""
         return self.state in ACTIVE
+
+    @property
+    def waits_for(self) -> Mapping[str, str]:
+        """What the listing of a side waits for, by side; empty where nothing waits, and once the run has ended."""
+        return self.facts.waits_for if self.active else {}
 
     def is_lost(self, now_ms: int) -> bool:
         """Whether its process gives no sign of life any more, or none took it up."""

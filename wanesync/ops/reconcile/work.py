@@ -57,14 +57,16 @@ class RunCancelled(GuardError):
 
 @dataclass(slots=True)
 class RunProgress:
-    """The signs of life of a run at work, from a thread of its own, and its progress.
+    """The signs of life of a run at work, from a thread of its own, its progress, and what it waits for.
 
-    A run that is cancelled, or that another process took for lost, ends at the next step it reports.
+    A run that is cancelled, or that another process took for lost, ends at the next step it reports. ``read_waits``:
+    as of the session, once it is open.
     """
 
     store: Store
     run: Run
     process: str
+    read_waits: Callable[[], Mapping[str, str]] = dict
     _steps: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     _ended: threading.Event = field(default_factory=threading.Event)
     _cancelled: threading.Event = field(default_factory=threading.Event)
@@ -88,8 +90,8 @@ class RunProgress:
             if cancelled is None or cancelled:
                 self._cancelled.set()
                 return
-            facts = replace(run.facts, progress=steps)
-            if steps != run.facts.progress and tx.reconcile_runs.change(run, run.state, facts):
+            facts = replace(run.facts, progress=steps, waits_for=self.read_waits())
+            if facts != run.facts and tx.reconcile_runs.change(run, run.state, facts):
                 self.run = replace(run, facts=facts)
 
     def note_volume(self, volume: Mapping[str, int]) -> None:
@@ -102,7 +104,7 @@ class RunProgress:
     def finish(self, state: RunState, facts: RunFacts) -> None:
         """Store the end of the work. Raises RunCancelled where the run is another process's by now."""
         with self._turn:
-            run, facts = self.run, replace(facts, progress=dict(self._steps))
+            run, facts = self.run, replace(facts, progress=dict(self._steps), waits_for={})
             if not self.store.run(lambda tx: tx.reconcile_runs.change(run, state, facts)):
                 raise RunCancelled("this run was taken for lost meanwhile: start it again")
             self._ended.set()
@@ -150,6 +152,7 @@ def carry_out(store: Store, run: Run, open_session: OpenSession) -> RunState:
     progress = RunProgress(store, run, run.process)
     try:
         with progress.shown(), open_session(run) as session:
+            progress.read_waits = session.read_waits
             progress.check()
             if run.state is RunState.COMPARING:
                 return _compare(session, progress)
@@ -177,7 +180,8 @@ def _note_end(store: Store, run: Run, problem: str, *, cancelled: bool) -> None:
         state = stop_state(current)
         if state is RunState.CANCELLED and not cancelled:
             state = RunState.FAILED
-        tx.reconcile_runs.change(current, state, replace(current.facts, ended_ms=tx.now_ms, problem=problem))
+        facts = replace(current.facts, ended_ms=tx.now_ms, problem=problem, waits_for={})
+        tx.reconcile_runs.change(current, state, facts)
 
 
 # -- the comparison

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.installation import Installation
-from tests.support.planned_runs import add_planned
+from tests.support.planned_runs import add_planned, add_waiting
 from wanesync.core.errors import ConfigError, GuardError, NotFound
 from wanesync.core.operating.reconcile_runs import RunState
 from wanesync.ops.reconcile.runs import read_run
@@ -33,6 +33,13 @@ def test_a_run_is_shown_with_differences_masked(installation: Installation) -> N
     assert [row["planned"] for row in document["differences"]] == [False]  # type: ignore[attr-defined] # a list
     with pytest.raises(NotFound):
         installation.run("runs", "show", "unknown")
+
+
+def test_what_the_listing_of_a_run_waits_for_is_shown(installation: Installation) -> None:
+    run_id = add_waiting(installation.store)
+    assert "stripe waits: jobs use nearly every request" in installation.run("runs", "show", run_id).stdout
+    (run,) = installation.ask_rows("runs", "runs", "list")
+    assert run["waits_for"] == {"stripe": "jobs use nearly every request"}
 
 
 def test_a_run_is_discarded_and_not_applied_then(installation: Installation) -> None:

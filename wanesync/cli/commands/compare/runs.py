@@ -213,6 +213,8 @@ def _show(run: Run) -> None:
         print_rows(screen, make_table("Class", ">People", "Repaired", "Meaning"), rows)
     for text, number in ops.describe_volume(facts.volume):
         screen.print(f"{number:,} {text}", markup=False)
+    for side, reason in run.waits_for.items():
+        screen.print(f"{side} waits: {reason}", markup=False)
     if facts.problem:
         screen.print(f"It stopped: {facts.problem}", markup=False)
     if facts.result:
@@ -244,6 +246,7 @@ def _as_json(run: Run) -> dict[str, object]:
         "links": facts.links,
         "set_aside": facts.set_aside,
         "progress": {step: [*done] for step, done in facts.progress.items()},
+        "waits_for": dict(run.waits_for),
         "result": dict(facts.result),
         "problem": facts.problem,
     }
