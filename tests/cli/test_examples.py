@@ -50,14 +50,15 @@ def test_the_command_accepts_its_example() -> None:
         parse(command, typed)
 
 
-def parse(command: Command, typed: list[str]) -> None:
-    """Read the words as the command line does, without carrying anything out."""
+def parse(command: Command, typed: list[str]) -> str:
+    """Read the words as the command line does, without carrying anything out; return the command that they name."""
     context = command.make_context("wanesync", [*typed])
     while isinstance(context.command, TyperGroup) and context._protected_args:
         group, rest = context.command, [*context._protected_args, *context.args]
         name, below, left = group.resolve_command(context, rest)
         assert below is not None
         context = below.make_context(name, left, parent=context)
+    return context.command_path
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("wanesync dif", "diff"), ("wanesync diff --htm", "--html")])
