@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wanesync.cli.commands.compare.wait_notes import showing_waits
 from wanesync.cli.context import AsJson, ConfigFile, open_configured
 from wanesync.config.model import API_KEYS
 from wanesync.core.errors import CallError, GuardError, SidePaused, VendorUnavailable
@@ -19,7 +20,7 @@ TOO_OLD = {
 
 def catch_up(as_json: AsJson = False, config_file: ConfigFile = None) -> None:
     """Look for changes whose webhook was missed, on both sides. Begins where the last catch-up ended."""
-    with open_configured(config_file, uses=API_KEYS.values()) as (config, store):
+    with open_configured(config_file, uses=API_KEYS.values()) as (config, store), showing_waits():
         rounds = build_catch_up(build_runtime(config, store, tuple(Side), patient=True))
         caught, failed, paused = {}, [], []
         for side in Side:

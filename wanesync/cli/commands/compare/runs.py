@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wanesync.cli.commands.compare import reconcile_options as options
+from wanesync.cli.commands.compare.wait_notes import showing_waits
 from wanesync.cli.context import MAX_ROWS, AsJson, ConfigFile, ShowValues, open_configured
 from wanesync.cli.operator import find_operator
 from wanesync.cli.reports.differences import ValueFormatter, make_value_formatter
@@ -170,7 +171,8 @@ def _work(config: Config, store: Store, run_id: str, *, as_json: bool) -> None:
     run = claim_run(store, run_id)
     if not as_json:
         make_console(error=True).print(f"Run {run_id} {MEANING[run.state]}.")
-    carry_out(store, run, partial(_open_session, config, store))
+    with showing_waits():
+        carry_out(store, run, partial(_open_session, config, store))
     done = ops.read_run(store, run_id)
     if as_json:
         print_json({"run": _as_json(done)})

@@ -1,24 +1,30 @@
-"""What a comparison waits for, on the terminal above its progress bars: other requests, or a quota."""
+"""What a listing waits for, on the terminal of its command: other requests, or a quota."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from wanesync.ratelimit import pacer
-from wanesync.terminal import ProgressBars
+from wanesync.terminal import ProgressBars, make_console
 
 
 @contextmanager
-def showing_waits(bars: ProgressBars) -> Iterator[None]:
-    """While the context lasts, show what rate slots are waited for; without a terminal nothing is shown."""
-    logger, notes = logging.getLogger(pacer.__name__), _WaitNotes(bars)
-    if not bars.is_shown:
+def showing_waits(bars: ProgressBars | None = None) -> Iterator[None]:
+    """While the context lasts, show what rate slots are waited for; without a terminal nothing is shown.
+
+    It stands above the bars; None: there are none, and it stands on standard error.
+    """
+    screen = make_console(error=True)
+    if not (screen.is_terminal if bars is None else bars.is_shown):
         yield
         return
+    logger = logging.getLogger(pacer.__name__)
+    notes = _WaitNotes(partial(screen.print, markup=False) if bars is None else bars.note)
     level, propagates = logger.level, logger.propagate
-    # Of their own level: a comparison logs warnings only.
+    # Of their own level: such a command logs warnings only.
     logger.setLevel(logging.INFO)
     logger.addHandler(notes)
     logger.propagate = False
@@ -31,13 +37,13 @@ def showing_waits(bars: ProgressBars) -> Iterator[None]:
 
 
 class _WaitNotes(logging.Handler):
-    """Prints the reason of each event above the bars."""
+    """Prints the reason of each event."""
 
-    def __init__(self, bars: ProgressBars) -> None:
+    def __init__(self, print_note: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
-        self._bars = bars
+        self._print_note = print_note
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one event of structlog."""
         if isinstance(record.msg, dict):
-            self._bars.note(f"{record.msg['side']} waits: {record.msg['reason']}")
+            self._print_note(f"{record.msg['side']} waits: {record.msg['reason']}")
