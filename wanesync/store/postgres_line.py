@@ -43,7 +43,7 @@ def _compose_store_events() -> str:
     """Compose the statement from the queries that do the same in a transaction, one after the other."""
     events, jobs = _read_rows_form("add_event", "event_"), _read_rows_form("queue_job", "job_")
     head, conflict, tail = events.partition(" ON CONFLICT ")
-    events = f"{head} WHERE EXISTS (SELECT FROM allowed){conflict}{tail}"
+    events = f"{head} WHERE EXISTS (SELECT FROM allowed){conflict}{tail}"  # nosec B608 - as below
     # Of several new events of a record the best priority counts. In the order of the keys, as everywhere, so that two
     # transactions do not lock the same rows in two orders.
     order = 'p_lane COLLATE "C", p_kind COLLATE "C", p_key COLLATE "C"'
