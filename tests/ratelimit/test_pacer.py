@@ -229,6 +229,19 @@ def test_what_a_listing_waits_for_is_shown_while_it_waits(
     assert pacer.waits_for == "", "it has its slot, days later"
 
 
+def test_a_request_that_nothing_announced_may_leave_late(store: Store, clock: VirtualClock) -> None:
+    with store.transaction() as tx:
+        tx.rates.set_limit("stripe", 10)
+    pacer = Pacer(store, clock, Side.STRIPE)
+    pacer.refresh()
+    pacer.pass_gate()
+    clock.sleep_until(clock.monotonic_ms() + 90)
+    pacer.note_sent()
+    began_ms = clock.now
+    pacer.pass_gate()
+    assert 90 <= clock.now - began_ms <= 105, "an interval after it left"
+
+
 def test_after_a_stall_requests_do_not_pile_up(store: Store, clock: VirtualClock) -> None:
     """Slots of a moment ago are held back until the second they would crowd is over, or forfeited."""
     with store.transaction() as tx:

@@ -164,9 +164,10 @@ class Pacer:
         if slot_ms is None or now_ms == passed_ms:
             return
         self._request.used_ms = None
+        request: SlotRequest = getattr(self._request, "request", ANY_REQUEST)
         late_us = (now_ms - slot_ms) * 1000 if now_ms > slot_ms + MAX_NETWORK_JITTER_MS else 0
         with self._guard:
-            for scope in (str(self.side), *self.limited_scopes(self._request.request)):
+            for scope in (str(self.side), *self.limited_scopes(request)):
                 departures, limit = self._departures.get(scope), self.budget.limits.get(scope)
                 if departures and passed_ms in departures:
                     departures.remove(passed_ms)
