@@ -27,7 +27,8 @@ class NotApplied(Exception):
 class Defect:
     """One patch. ``hint``: what a scenario should hold for the defect to show, from its second line.
 
-    ``test``: instead, the test that fails with it (``module:function``), where no simulated day is long enough.
+    ``test``: instead, the test that fails with it, as pytest names it: where no simulated day is long enough, or few
+    would show it.
     """
 
     name: str

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
+import os
 import random
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.robustness.mutants.defects import Defect, plant
 
@@ -81,10 +84,7 @@ def _play(folder: Path, share: Share) -> None:
         raise RuntimeError(f"the package is {package.__file__}, not the one with the defect")
     file = folder / "caught.txt"
     if share.test:
-        module, _, name = share.test.partition(":")
-        try:
-            getattr(importlib.import_module(module), name)()
-        except AssertionError:
+        if _fails(share.test):
             file.write_text(f"{share.seeds[0]}\n")
         return
     runner = importlib.import_module("tests.simulation.run")
@@ -97,6 +97,28 @@ def _play(folder: Path, share: Share) -> None:
         if runner.play_block(range(seed, seed + 1), None)[0].violations:
             with file.open("a") as stream:
                 stream.write(f"{seed}\n")
+
+
+class _Failures:
+    """A plugin of pytest that notes whether a test itself failed, and not what it was given."""
+
+    def __init__(self) -> None:
+        self.has_failed = False
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.has_failed |= report.when == "call" and report.failed
+
+
+def _fails(test: str) -> bool:
+    """Whether a test fails, with all parameters; run in this process, whose package has the defect, without output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    failures = _Failures()
+    # What the simulator loaded before stays as it is.
+    options = ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    code = pytest.main([*options, test], [failures])
+    if code not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        raise RuntimeError(f"{test} was not run: pytest ended with {code}")
+    return failures.has_failed
 
 
 def _read(file: Path) -> list[int]:
