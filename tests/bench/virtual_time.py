@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -125,13 +125,14 @@ class VirtualTime:
         self._sleep(self.now + timeout_ms, lane)
         return True
 
-    def notify(self, lanes: Iterable[str] = ()) -> None:
-        """Wake the lanes that wait for work of one of the given lanes, all of them without any."""
+    def notify(self, lanes: Collection[str] = ()) -> bool:
+        """Wake the lanes that wait for work of one of the given lanes, all of them without any; whether one waited."""
         notified = {"", *(lanes or Side)}
-        for lane in list(self.lanes.values()):
-            if lane.waits_for in notified:
-                lane.waits_for = None
-                self._alarm(lane, self.now)
+        woken = [lane for lane in self.lanes.values() if lane.waits_for in notified]
+        for lane in woken:
+            lane.waits_for = None
+            self._alarm(lane, self.now)
+        return bool(woken)
 
     def end(self) -> None:
         """End every lane where it sleeps."""

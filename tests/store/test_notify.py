@@ -92,3 +92,18 @@ def test_a_lane_is_woken_by_its_own_signals_and_by_those_to_all() -> None:
     assert (notifier.wait(hubspot, 0), notifier.wait(stripe, 0)) == (False, True)
     notifier.notify()
     assert (notifier.wait(hubspot, 0), notifier.wait(stripe, 0)) == (True, True)
+
+
+def test_only_signals_of_its_lane_wake_a_thread_that_waits() -> None:
+    notifier, heard = Notifier(), list[bool]()
+    assert not notifier.notify(["hubspot"]), "no thread waits"
+    subscription = WorkSubscription("hubspot")
+    notifier.wait(subscription, 0)
+    thread = threading.Thread(target=lambda: heard.append(notifier.wait(subscription, 20)))
+    thread.start()
+    notifier.await_waiter(20)
+    assert not notifier.notify(["stripe"])
+    assert notifier.notify(["hubspot", "stripe"])
+    thread.join(20)
+    assert heard == [True]
+    assert not notifier.notify(), "it waits no more"

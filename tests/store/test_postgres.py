@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
@@ -16,6 +16,8 @@ from tests.support.store_fixtures import Clock
 from wanesync.bench.postgres_cluster import UNSAFE_SETTINGS, temporary_cluster
 from wanesync.bench.postgres_session import connect
 from wanesync.core.errors import ConfigError, DatabaseRefused, DatabaseUnavailable
+from wanesync.core.jobs import JobKind, JobRequest
+from wanesync.core.model import Side
 from wanesync.store import (
     ConstraintViolated,
     TransactionConflict,
@@ -25,7 +27,7 @@ from wanesync.store import (
     open_store,
 )
 from wanesync.store.clock import DatabaseClock
-from wanesync.store.postgres import MAX_CONNECTIONS, bound_waits, translate
+from wanesync.store.postgres import MAX_CONNECTIONS, Connection, bound_waits, translate
 from wanesync.store.session import PrivilegeDenied
 
 
@@ -263,3 +265,32 @@ def test_each_new_connection_asks_for_the_address_whose_password_may_have_change
         with store.reading(), store.reading(), store.reading() as tx:
             assert tx.settings.get("absent") is None
         assert len(asked) > before
+
+
+def test_what_others_sent_while_no_thread_waited_is_read_at_once_when_one_does(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[float | None] = []
+    notifies = psycopg.Connection.notifies
+
+    def read(connection: Connection, *, timeout: float | None, stop_after: int | None) -> Iterator[psycopg.Notify]:
+        reads.append(timeout)
+        return notifies(connection, timeout=timeout, stop_after=stop_after)
+
+    monkeypatch.setattr(psycopg.Connection, "notifies", read)
+    with (
+        closing(open_store(postgres_url, KEYS, migrate=True)) as store,
+        closing(open_store(postgres_url, KEYS)) as other,
+    ):
+        with monkeypatch.context() as patched:
+            # Longer than this test.
+            patched.setattr("wanesync.store.postgres._LISTEN_POLL_S", 60.0)
+            store.wait_for_work(0)
+            while not store.wait_for_work(0):
+                # It signals once when it listens.
+                pass
+            for key in "abc":
+                other.run(lambda tx, key=key: tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, key)))  # type: ignore[misc] # binds the loop's value
+            assert store.wait_for_work(20_000)
+        assert reads == [60.0], "three commits, one look"
+        store.wait_for_work(1)

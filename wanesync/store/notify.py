@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 CONTROL = "control"
@@ -28,23 +28,43 @@ class Notifier:
     def __init__(self) -> None:
         self._signals_to_all = 1
         self._signals: Counter[str] = Counter()
-        self._changed = threading.Condition()
+        self._waiting: Counter[str] = Counter()
+        guard = threading.Lock()
+        self._changed, self._wait_begun = threading.Condition(guard), threading.Condition(guard)
 
-    def notify(self, lanes: Iterable[str] = ()) -> None:
-        """Wakes the threads that wait for one of the lanes; without lanes, all of them."""
+    def notify(self, lanes: Collection[str] = ()) -> bool:
+        """Wakes the threads that wait for one of the lanes; without lanes, all of them. Returns whether one waited."""
         with self._changed:
             self._signals.update(lanes)
             self._signals_to_all += not lanes
-            self._changed.notify_all()
+            concerned = any(self._waiting[lane] for lane in ("", *lanes)) if lanes else self._is_awaited()
+            if concerned:
+                self._changed.notify_all()
+            return concerned
 
     def wait(self, subscription: WorkSubscription, timeout_s: float) -> bool:
         """Waits for a signal that the subscription has not seen; False after the time-out."""
+        lane = subscription.lane
         with self._changed:
-            self._changed.wait_for(lambda: self._count(subscription.lane) != subscription.seen, timeout_s)
-            signals = self._count(subscription.lane)
+            if timeout_s > 0 and self._count(lane) == subscription.seen:
+                self._waiting[lane] += 1
+                self._wait_begun.notify_all()
+                try:
+                    self._changed.wait_for(lambda: self._count(lane) != subscription.seen, timeout_s)
+                finally:
+                    self._waiting[lane] -= 1
+            signals = self._count(lane)
             signalled = signals != subscription.seen
             subscription.seen = signals
             return signalled
+
+    def await_waiter(self, timeout_s: float) -> None:
+        """Returns as soon as a thread waits for work, at once if one does already; at the latest after the time-out."""
+        with self._wait_begun:
+            self._wait_begun.wait_for(self._is_awaited, timeout_s)
+
+    def _is_awaited(self) -> bool:
+        return self._waiting.total() > 0
 
     def _count(self, lane: str) -> int:
         return self._signals_to_all + (self._signals[lane] if lane else self._signals.total())

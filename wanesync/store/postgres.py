@@ -48,8 +48,9 @@ AWAIT_OTHERS_S = 40.0
 """How long the end of other transactions is waited for (our choice): a statement of ours takes 30 s at most."""
 _AWAIT_POLL_S = 0.05
 _LISTEN_POLL_S = 0.5  # longest time until the listener ends after stop()
-_LISTEN_REST_S = 0.02
-"""What comes so soon after a notification wakes once: others may commit dozens of times in a second (our choice)."""
+_LISTEN_REST_S, _MAX_LISTEN_REST_S = 0.02, 0.1
+"""What comes so soon after a notification wakes once: others may commit dozens of times in a second (our choice). The
+rest doubles with each notification in a row that no waiting thread needed."""
 _MIGRATION_LOCK = 7_265_001  # any number that only these migrations use
 # In ms. A process that stops inside a transaction keeps its rows locked until the server ends its session.
 _TIMEOUTS = "SET statement_timeout = 30000; SET lock_timeout = 3000; SET idle_in_transaction_session_timeout = 3000"
@@ -495,15 +496,22 @@ class _Listener(threading.Thread):
             connection.execute("LISTEN wanesync")
             # Notifications sent before LISTEN are not delivered.
             self._database.notifier.notify()
+            rest_s = _LISTEN_REST_S
             while not self._stopping.is_set():
-                lanes: set[str] = set()
-                for notification in connection.notifies(timeout=_LISTEN_POLL_S, stop_after=1):
-                    # Commits of this process have signalled already (``Store.transaction``).
-                    if notification.pid not in self._database.own_pids:
-                        lanes.update(notification.payload.split(","))
-                if lanes:
-                    self._database.notifier.notify(lanes)
-                    self._stopping.wait(_LISTEN_REST_S)
+                # A process whose threads are all at work reads what was sent meanwhile when one of them waits.
+                self._database.notifier.await_waiter(_LISTEN_POLL_S)
+                found = list(connection.notifies(timeout=_LISTEN_POLL_S, stop_after=1))
+                # Commits of this process have signalled already (``Store.transaction``).
+                lanes = {
+                    lane
+                    for notification in found
+                    if notification.pid not in self._database.own_pids
+                    for lane in notification.payload.split(",")
+                }
+                if found:
+                    was_needed = bool(lanes) and self._database.notifier.notify(lanes)
+                    rest_s = _LISTEN_REST_S if was_needed else min(2 * rest_s, _MAX_LISTEN_REST_S)
+                    self._stopping.wait(rest_s)
         finally:
             connection.close()
 
