@@ -19,6 +19,7 @@ def test_a_call_needs_a_bulk_slot_only_if_all_its_jobs_are_bulk(
     live.queue(STRIPE, "contact:2", JobKind.WRITE, Priority.BULK)
     call = Call(STRIPE, "customers.create", live.claim(STRIPE), lambda: None, lambda _tx, _answer: DONE)
     assert (call.urgency, call.slot_request.bulk, call.slot_request.operation) == (priority, bulk, "customers.create")
+    assert call.slot_request is call.slot_request, "found once"
 
 
 def test_a_call_is_equal_to_itself_only() -> None:

@@ -29,7 +29,9 @@ class Call(Generic[T_co]):
 
     ``operation`` names the rate scope, and what a 403 pauses. ``then`` is given what ``send`` returned, or the
     ``CallError`` it raised, and returns the next steps for the same jobs. ``commit_together`` commits the good answers
-    to several calls that share it at once; ``then`` does the same for one.
+    to several calls that share it at once; ``then`` does the same for one. ``urgency``: the priority of its most urgent
+    job, lower is sooner. ``slot_request``: the rate slot it needs, a bulk slot only if no more urgent job is part of
+    it. Both are found once: while a call waits for its slot, each round of its lane compares it with the others.
     An ``AnyCall`` is a call with any answer: its ``then`` takes only the answer to its own ``send``.
     """
 
@@ -39,16 +41,13 @@ class Call(Generic[T_co]):
     send: Callable[[], T_co]
     then: Callable[[Tx, T_co | CallError], Next]
     commit_together: Callable[[Runtime, Tx, Sequence[T_co]], Next] | None = None
+    urgency: int = field(init=False)
+    slot_request: SlotRequest = field(init=False)
 
-    @property
-    def slot_request(self) -> SlotRequest:
-        """The rate slot it needs: a bulk slot only if no more urgent job is part of it."""
-        return SlotRequest(self.operation, self.urgency >= Priority.BULK)
-
-    @property
-    def urgency(self) -> int:
-        """The priority of its most urgent job: lower is sooner."""
-        return min((job.priority for job in self.jobs), default=0)
+    def __post_init__(self) -> None:
+        """Find what its lane needs of it."""
+        object.__setattr__(self, "urgency", min((job.priority for job in self.jobs), default=0))
+        object.__setattr__(self, "slot_request", SlotRequest(self.operation, self.urgency >= Priority.BULK))
 
 
 @dataclass(frozen=True, slots=True)
