@@ -41,6 +41,14 @@ def test_the_gate_opens_before_each_request() -> None:
     assert moments == ["gate", "asked"] * 2
 
 
+def test_a_request_says_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_CLI", "1")
+    with CannedServer(Told(200, CUSTOMER)) as server:
+        open_side(server.url).read_customer("cus_1")
+        sent = str(server.asked[0].headers)
+    assert "gemini" not in sent
+
+
 def test_a_request_leaves_in_one_piece_and_it_is_told_when(monkeypatch: pytest.MonkeyPatch) -> None:
     moments: list[str] = []
     send = http.client.HTTPConnection.send

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import stripe
 import urllib3
-from stripe import _util
+from stripe import _api_requestor, _util
 from urllib3.exceptions import HTTPError
 
 from wanesync.adapters.http_answers import (
@@ -44,6 +44,8 @@ def _format_nothing(_: object) -> str:
 
 # The SDK formats log lines for every request, with the bodies of request and answer, even where nothing records them.
 _util.logfmt = _format_nothing
+# The SDK looks for the variables of a dozen AI agents before every request, to name one in it.
+_api_requestor._APIRequestor.AI_AGENTS = []
 
 
 class PooledClient(stripe.HTTPClient):
