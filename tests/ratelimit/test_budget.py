@@ -32,6 +32,17 @@ def test_refusals_that_come_together_lower_a_limit_once_and_quiet_raises_it(stor
     assert journalled(store) == [("limit lowered", "stripe", 95), ("limit recovered", "stripe", 100)]
 
 
+def test_old_counts_are_removed_once_a_minute(store: Store, clock: VirtualClock) -> None:
+    budget, kept = Budget(store, Side.STRIPE, monotonic_ms=clock.monotonic_ms), list[int]()
+    for after_ms in (0, 1_000, 59_000, 2_000, 58_000):
+        clock.now += after_ms
+        budget.count(LIST)
+        budget.refresh()
+        with store.reading() as tx:
+            kept.append(tx.rates.used_since("second", 0)["stripe"][0])
+    assert kept == [1, 2, 3, 4, 3], "those of the first two seconds two minutes later"
+
+
 @pytest.mark.parametrize(
     ("scope", "held", "free"),
     [("global-rate", "stripe", None), ("endpoint-rate", "stripe:customers.create", "stripe")],

@@ -48,6 +48,8 @@ SECOND_COUNTS_KEPT_MS = 60_000
 """Counts by second serve the rate shown to an operator, a mean over 10 s."""
 DAY_COUNTS_KEPT_MS = 100 * DAY_MS
 """Counts by day serve the quotas, of which the longest has 30 days; the rest is for inspection."""
+DROP_INTERVAL_MS = 60_000
+"""How often a process removes counts that are kept for long enough (our choice)."""
 REMAINING_WRITE_INTERVAL_MS = 60_000
 """How often the remaining number of the day is stored while it is low (our choice)."""
 
@@ -74,6 +76,7 @@ class Budget:
     _last_reported: tuple[Limits, int] = (Limits(), 0)
     _reported_at_ms: int = 0
     _written_report_at_ms: int | None = None
+    _dropped_at_ms: int | None = None
     _counts: Counter[tuple[str, int, bool]] = field(default_factory=Counter)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -87,9 +90,11 @@ class Budget:
             self._last_reported = reported, self.refreshed_ms or now_ms
             self._reported_at_ms = self.monotonic_ms()
         due = [scope for scope, limit in self.limits.items() if _adjust(limit, reported, now_ms) != limit]
+        drops = self._dropped_at_ms is None or self.monotonic_ms() - self._dropped_at_ms >= DROP_INTERVAL_MS
         try:
             if counts or due:
-                self.store.run(lambda tx: self._write(tx, counts, due, reported))
+                self.store.run(lambda tx: self._write(tx, counts, due, reported, drops=drops))
+                self._dropped_at_ms = self.monotonic_ms() if counts and drops else self._dropped_at_ms
             self._write_daily_remaining()
             with self.store.reading() as tx:
                 self._read(tx)
@@ -131,7 +136,9 @@ class Budget:
             self.store.run(lambda tx: write_daily_remaining(tx, None, at_ms))
             self._written_report_at_ms = None
 
-    def _write(self, tx: Tx, counts: Counter[tuple[str, int, bool]], due: Iterable[str], reported: Limits) -> None:
+    def _write(
+        self, tx: Tx, counts: Counter[tuple[str, int, bool]], due: Iterable[str], reported: Limits, *, drops: bool
+    ) -> None:
         for scope in due:
             before = tx.rates.lock(scope)
             if before is not None:
@@ -139,6 +146,7 @@ class Budget:
         if counts:
             zone = read_time_zone(tx) if self.side is Side.HUBSPOT else UTC
             tx.rates.add_uses([*_sum_uses(counts, zone)])
+        if counts and drops:
             tx.rates.drop_uses("second", tx.now_ms - SECOND_COUNTS_KEPT_MS)
             tx.rates.drop_uses("day", tx.now_ms - DAY_COUNTS_KEPT_MS)
 

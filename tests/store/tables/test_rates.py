@@ -11,6 +11,7 @@ from wanesync.core.errors import NotFound
 from wanesync.core.rate_limits import Limit
 from wanesync.store import Store, open_store
 from wanesync.store.clock import DatabaseClock
+from wanesync.store.queries import Dialect, load_queries
 from wanesync.store.tables.rates import MAX_HOLD_MS, SLOT_HORIZON_MS, QuotaUse
 
 
@@ -98,6 +99,7 @@ def test_uses_add_up_per_span_and_old_ones_are_dropped(store: Store, other_store
         tx.rates.drop_uses("day", 2000)
         assert tx.rates.used_since("day", 0) == {"stripe": (1, 0)}
         assert tx.rates.used_since("second", 0) == {"stripe": (9, 9)}
+    assert load_queries(Dialect.POSTGRES)["add_quota_use"].rows_form, "a worker adds several each second"
 
 
 def test_one_without_a_slot_of_its_own_is_passed_over(store: Store, clock: Clock) -> None:

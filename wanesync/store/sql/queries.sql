@@ -1100,7 +1100,7 @@ SELECT scope, configured, effective, filed, ceiling, reason, lowered_ms, raised_
 -- name: add_quota_use
 INSERT INTO quota_uses (scope, span, began_ms, used, bulk) VALUES (:scope, :span, :began_ms, :used, :bulk)
 ON CONFLICT (scope, span, began_ms) DO UPDATE SET used = quota_uses.used + excluded.used,
-    bulk = quota_uses.bulk + excluded.bulk;
+    bulk = quota_uses.bulk + excluded.bulk /* rows by scope span began_ms */;
 
 -- name: drop_quota_uses
 DELETE FROM quota_uses WHERE span = :span AND began_ms < :before_ms;
