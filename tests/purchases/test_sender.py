@@ -13,7 +13,7 @@ from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Note, NoteCode
 from wanesync.core.purchases import ROLL_UP_COUNT, ROLL_UP_TOTALS, Purchase, PurchaseState, Sink
-from wanesync.purchases.sender import MAX_CONTACT_WAIT_MS, MAX_LATENESS_MS, MIN_CONTACT_WAIT_MS, SINK
+from wanesync.purchases.sender import GONE_WAIT_MS, MAX_CONTACT_WAIT_MS, MAX_LATENESS_MS, MIN_CONTACT_WAIT_MS, SINK
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.writes.writer import WRITES
 
@@ -171,6 +171,22 @@ def test_a_contact_that_is_gone_is_read_and_looked_for_again(events: LiveSync) -
     assert (job.state, job.attempts, job.waits_for) == (JobState.READY, 1, WaitCode.CONTACT)
     assert ledger(events).contact_id == ""
     assert events.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_a_contact_that_is_missing_for_good_is_asked_for_less_and_less_often(events: LiveSync) -> None:
+    """A restored database may not know that a contact's data were deleted: no read finds it, and no bin holds it."""
+    events.pay("pi_1", "cus_1")
+    events.hubspot.answer("send_events", *([{"pi_1": refused(HUBSPOT, Failure.NOT_FOUND)}] * 200))
+    waits = []
+    for _ in range(12):
+        (job,) = events.work(HUBSPOT, PURCHASE)
+        waits.append(due_in_ms(events, job))
+        events.advance(waits[-1])
+    assert waits[:3] == [GONE_WAIT_MS, 2 * GONE_WAIT_MS, 4 * GONE_WAIT_MS]
+    assert waits[-1] == MAX_CONTACT_WAIT_MS
+    events.advance(25 * HOUR_MS)
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.state, job.dead_class, job.reason) == (JobState.DEAD, DeadClass.UNMATCHED, "its contact is gone")
 
 
 def test_a_batch_without_an_answer_counts_as_an_attempt_and_keeps_its_contact(events: LiveSync) -> None:

@@ -215,12 +215,24 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
         # What both held as far as was known, a blank that was never filled included.
         if agreed and any(w.who == USER and spec.key(w.old) == spec.key(edit.new) for w in there):
             return True
+        # The name of a business fills a blank company, one that a user had cleared included (docs/correctness.md#names).
+        names = history.cells.get((side.other, partner, "name"), []) if name == "company" and not edit.new else []
+        if agreed and any(
+            edit.seq < w.seq < over.seq and w.who == USER and _became(history, spec, w, over) for w in names
+        ):
+            return True
         for a, b in pairwise(there):
             # Of what we had written the property may have kept a part.
             held = spec.key(a.new) == spec.key(edit.new) or (a.who == OURS and history.is_shortened(a.new, edit.new))
             if held and b.who == USER and b.seq > edit.seq:
                 return True
     return False
+
+
+def _became(history: History, spec: FieldSpec, name: Write, company: Write) -> bool:
+    """Whether a company is the name of a business, as a user wrote that."""
+    held = spec.key(name.new) == spec.key(company.new) or history.is_shortened(name.new, company.new)
+    return held and is_business(name.new)
 
 
 def ends_of(side: Side, here: str, there: str) -> tuple[str, str]:

@@ -26,8 +26,9 @@ MIN_CONTACT_WAIT_MS = 2_000
 MAX_CONTACT_WAIT_MS = 900_000
 """A waiting payment is due again after its own age, between these two, in ms (our choice)."""
 GONE_WAIT_MS = 1_000
-"""How long a payment waits, in ms, for the read of a contact that is gone."""
+"""How long a payment waits at first, in ms, for the read of a contact that is gone: twice that after each attempt."""
 NO_CONTACT = "waiting for its contact"
+GONE = "its contact is gone"
 RIVALS = "its address is on several contacts"
 UNKNOWN_OUTCOMES = {Sink.NOTE: WaitCode.NOTES_READ, Sink.PROPERTIES: WaitCode.RESEND}
 """What a payment waits for once an attempt may have been made: neither a note nor a roll-up has an id of ours."""
@@ -98,13 +99,8 @@ class PurchaseSender:
     def _wait(self, tx: Tx, job: Job, row: Purchase, recipients: Recipients) -> None:
         """Let a payment wait for its contact, without attempts, or mark it unmatched when none will come in time."""
         reason = recipients.find_final_reason(row)
-        too_old = tx.now_ms - row.created_ms > self.runtime.options.unmatched_after_ms
-        if reason or too_old:
-            why = reason or "no contact for it within the time allowed"
-            tx.purchases.set_state(row.payment_id, PurchaseState.UNMATCHED, reason=why)
-            tx.journal.add("unmatched", Side.HUBSPOT, row.payment_id, "", {"reason": why})
-            tx.locks.drop(job.token)
-            tx.jobs.mark_dead(job, DeadClass.UNMATCHED, why)
+        if reason or self._is_too_old(tx, row):
+            _mark_unmatched(tx, job, row, reason or "no contact for it within the time allowed")
             return
         waits_for, text = (WaitCode.RIVALS, RIVALS) if recipients.find_rivals(row) else (WaitCode.CONTACT, NO_CONTACT)
         tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=text, waits_for=waits_for)
@@ -112,6 +108,23 @@ class PurchaseSender:
         # The job is also due again later: a link committed at this moment may not queue it.
         age_ms = tx.now_ms - row.created_ms
         reschedule(tx, job, max(MIN_CONTACT_WAIT_MS, min(MAX_CONTACT_WAIT_MS, age_ms)), waits_for, text)
+
+    def _wait_for_gone(self, tx: Tx, job: Job, row: Purchase) -> None:
+        """Let a payment wait while its contact is read, which HubSpot did not find, or mark it unmatched in the end.
+
+        The contact may be missing for good without a deletion that is known (docs/correctness.md#absence): each attempt
+        waits longer.
+        """
+        if self._is_too_old(tx, row):
+            _mark_unmatched(tx, job, row, GONE)
+            return
+        tx.purchases.set_state(row.payment_id, PurchaseState.TODO, contact_id="", reason=GONE)
+        tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, row.contact_id))
+        wait_ms = min(GONE_WAIT_MS << min(job.attempts, 10), MAX_CONTACT_WAIT_MS)
+        reschedule(tx, job, wait_ms, WaitCode.CONTACT, GONE, count=True)
+
+    def _is_too_old(self, tx: Tx, row: Purchase) -> bool:
+        return tx.now_ms - row.created_ms > self.runtime.options.unmatched_after_ms
 
     # -- the sink
 
@@ -177,9 +190,7 @@ class PurchaseSender:
             tx.journal.add("purchase", Side.HUBSPOT, row.contact_id, "", {"payment": row.payment_id, "sink": row.sink})
             finish(tx, job)
         elif error.failure is Failure.NOT_FOUND:
-            tx.purchases.set_state(row.payment_id, PurchaseState.TODO, contact_id="", reason="its contact is gone")
-            tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, row.contact_id))
-            reschedule(tx, job, GONE_WAIT_MS, WaitCode.CONTACT, "its contact is gone", count=True)
+            self._wait_for_gone(tx, job, row)
         else:
             self._failed(tx, job, operation, error)
 
@@ -256,6 +267,13 @@ class PurchaseSender:
             return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)
+
+
+def _mark_unmatched(tx: Tx, job: Job, row: Purchase, why: str) -> None:
+    tx.purchases.set_state(row.payment_id, PurchaseState.UNMATCHED, reason=why)
+    tx.journal.add("unmatched", Side.HUBSPOT, row.payment_id, "", {"reason": why})
+    tx.locks.drop(job.token)
+    tx.jobs.mark_dead(job, DeadClass.UNMATCHED, why)
 
 
 def _find_outcome(answers: Outcomes, key: str) -> CallError | None:
