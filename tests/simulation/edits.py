@@ -215,11 +215,10 @@ def _was_replaced_there(history: History, spec: FieldSpec, edit: Write, over: Wr
         # What both held as far as was known, a blank that was never filled included.
         if agreed and any(w.who == USER and spec.key(w.old) == spec.key(edit.new) for w in there):
             return True
-        # The name of a business fills a blank company, one that a user had cleared included (docs/correctness.md#names).
+        # The name of a business fills a blank company, one that a user had cleared, too (docs/correctness.md#names).
         names = history.cells.get((side.other, partner, "name"), []) if name == "company" and not edit.new else []
-        if agreed and any(
-            edit.seq < w.seq < over.seq and w.who == USER and _became(history, spec, w, over) for w in names
-        ):
+        later = [w for w in names if edit.seq < w.seq < over.seq and w.who == USER]
+        if agreed and any(_became(history, spec, w, over) for w in later):
             return True
         for a, b in pairwise(there):
             # Of what we had written the property may have kept a part.
