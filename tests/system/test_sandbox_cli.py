@@ -40,6 +40,23 @@ def at(process: SandboxProcess) -> tuple[str, ...]:
     return ("--hubspot", process.hubspot_url, "--stripe", process.stripe_url)
 
 
+STOPPED_BEFORE_IT_WAITS = """
+import os, signal
+from wanesync.sandbox.server import Options, serve
+
+def stop(_):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # another thread takes it, which interrupts no wait here
+    os.kill(os.getpid(), signal.SIGTERM)
+
+serve(Options(), stop)
+"""
+
+
+def test_a_signal_right_before_it_waits_stops_it() -> None:
+    command = [sys.executable, "-c", STOPPED_BEFORE_IT_WAITS]
+    assert subprocess.run(command, timeout=60, check=False).returncode == 0
+
+
 def test_it_says_where_it_is_and_stops_when_asked() -> None:
     command = [sys.executable, "-m", "wanesync.cli.commands.sandbox", "--hubspot-port", "0", "--stripe-port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _logger = structlog.get_logger()
 DEFAULT_FILE = Path("wanesync.toml")
+STOP_POLL_S = 0.5
+"""After how long a signal that arrived right before a wait is noticed at the latest (our choice)."""
 MAX_ROWS = 2**31 - 1
 """The largest value of an option that counts rows: SQLite and Postgres both take it as a limit."""
 
@@ -151,6 +153,15 @@ def set_on_stop_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _frame: signals.put(number))
     return stopping
+
+
+def wait_until_stopping(stopping: threading.Event) -> None:
+    """Wait in the main thread until a signal sets the event.
+
+    A signal that arrives right before a wait begins does not interrupt it: its handler runs after a time-out.
+    """
+    while not stopping.wait(STOP_POLL_S):
+        pass
 
 
 def end_if_stopping(stopping: threading.Event) -> None:

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -40,6 +41,7 @@ HOST = "127.0.0.1"
 HUBSPOT_KEY = "pat-na1-sandbox"
 STRIPE_KEY = "sk_test_sandbox"
 RESTRICTED_KEY = "rk_test_sandbox"
+STOP_POLL_S = 0.5
 _START_S = 10.0  # longest wait for the server thread
 _SWITCH_S = 0.001  # the thread that admits requests must not wait for the others (the default is 0.005)
 _BACKLOG = 512  # connections that wait to be accepted: many workers connect at once
@@ -261,7 +263,11 @@ def serve(options: Options, announce: Callable[[Sandbox], None]) -> None:
         signal.signal(number, lambda number, _frame: stopped.put(number))
     with Sandbox(options) as sandbox:
         announce(sandbox)
-        stopped.get()
+        # A signal that arrives right before the wait begins does not interrupt it: its handler runs after a time-out.
+        while True:
+            with suppress(queue.Empty):
+                stopped.get(timeout=STOP_POLL_S)
+                return
 
 
 def _listen(ports: Mapping[Side, int]) -> dict[str, socket.socket]:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wanesync.alert_wiring import start_alerts
-from wanesync.cli.context import ConfigFile, end_if_stopping, read_logged_config, set_on_stop_signals, use_database
+from wanesync.cli.context import (
+    ConfigFile,
+    end_if_stopping,
+    read_logged_config,
+    set_on_stop_signals,
+    use_database,
+    wait_until_stopping,
+)
 from wanesync.config.model import API_KEYS, BUS_SECRETS, Config
 from wanesync.core.model import Side
 from wanesync.ops.field_map import MapClaim
@@ -69,7 +76,7 @@ def worker(side: WorkerLanes = Lanes.ALL, config_file: ConfigFile = None) -> Non
             say_if_writes_are_off(store)
         end_if_stopping(stopping)
         with run_worker(config, runtime, side.sides, stopping):
-            stopping.wait()
+            wait_until_stopping(stopping)
 
 
 def say_if_writes_are_off(store: Store) -> None:
