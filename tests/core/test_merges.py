@@ -104,6 +104,14 @@ def test_a_chain_of_merges_follows_the_kept_contact_through_the_first() -> None:
     assert primary_of(list(run(at).links.values())) == {("5", "cus_1")}
 
 
+def test_the_names_of_all_merges_lead_to_the_kept_contact_where_the_one_between_them_shows_in_no_record() -> None:
+    people = [merged(i, "5", email=address) for i, address in (("1", ADA), ("2", BOB))]
+    at = context("contact:5", *people, contact("5", email="new@example.com"), *customers(), links=LINKS)
+    assert primary_of(list(run(at).links.values())) == set()
+    at = replace(at, kept={"5": "3", "3": "1"})
+    assert primary_of(list(run(at).links.values())) == {("5", "cus_1")}
+
+
 def test_the_survivors_own_customer_that_is_linked_later_is_primary() -> None:
     people = merged("1", "2", email=ADA), stored(contact("2", email=BOB), hmacs=frozenset({ADA, BOB}))
     at = context("contact:1", *people, *customers(), links=[LINKS[0]])

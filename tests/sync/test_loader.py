@@ -10,8 +10,9 @@ from tests.support.core_builders import link as build_link
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync
 from wanesync.core.change_guard import HeldValue, HoldKind
 from wanesync.core.jobs import JobKind
-from wanesync.core.model import LinkState, PendingWrite, RecordRef, Side, StoredRecord, WriteKind, WriteResult
+from wanesync.core.model import Event, LinkState, PendingWrite, RecordRef, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.plan import PlanContext
+from wanesync.sync.intake import store_events
 from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.record_versions import RecordWriter
 
@@ -72,6 +73,21 @@ def test_a_merged_contact_comes_with_its_survivor(live: LiveSync) -> None:
         records.merge_away("2", "3")
     assert refs(live) == {(HUBSPOT, "1"), (HUBSPOT, "2"), (HUBSPOT, "3")}
     assert load(live)[KEY].survivor("1") == "3"
+
+
+def test_the_events_of_several_merges_name_the_contacts_that_were_kept(live: LiveSync) -> None:
+    live.know(contact("1"), contact("2"), contact("5"))
+    events = [
+        Event("m1", HUBSPOT, "merged", "3", 8, merged_ids=("2", "1"), kept_id="1"),
+        Event("m2", HUBSPOT, "merged", "5", 9, merged_ids=("4", "3"), kept_id="3"),
+    ]
+    live.store.run(lambda tx: store_events(tx, events))
+    # No record shows that the first two went by way of contact 3.
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.merge_away("1", "5")
+        records.merge_away("2", "5")
+    context = load(live)[KEY]
+    assert context.find_kept("5") == ["3", "1"]
 
 
 def test_a_survivor_comes_with_the_contacts_merged_into_it(live: LiveSync) -> None:

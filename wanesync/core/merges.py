@@ -27,15 +27,15 @@ def merged_links(context: PlanContext, survivor_id: str) -> list[Link]:
 def find_kept_link(context: PlanContext, survivor: StoredRecord, links: Sequence[Link]) -> Link | None:
     """Return the link of the contact that HubSpot kept, among the primary links of those merged; None: not known.
 
-    In this order: the survivor kept its id; the merge event names the kept contact; the survivor carries one of two
+    In this order: the survivor kept its id; the merge events name the kept contact; the survivor carries one of two
     different ids of customers; its address is that of one of them; it carries the id of a customer.
     """
 
     def is_own(link: Link) -> bool:
         return link.hubspot_id == survivor.id
 
-    def is_named(link: Link) -> bool:
-        return context.is_merged_by_way_of(link.hubspot_id, context.kept.get(survivor.id, ""))
+    def is_way_of(contact_id: str) -> Callable[[Link], bool]:
+        return lambda link: context.is_merged_by_way_of(link.hubspot_id, contact_id)
 
     def has_its_id(link: Link) -> bool:
         return link.stripe_id == survivor.record.other_id
@@ -45,9 +45,12 @@ def find_kept_link(context: PlanContext, survivor: StoredRecord, links: Sequence
         address = survivor.record.values.get(EMAIL, "")
         return contact is not None and bool(address) and contact.record.values.get(EMAIL, "") == address
 
-    checks: list[Callable[[Link], bool]] = [is_own, is_named, has_its_address, has_its_id]
+    # Each merge names one: by the names of all, also where the contact between two merges is not known to have gone by.
+    named = [is_way_of(contact_id) for contact_id in context.find_kept(survivor.id)]
+    checks: list[Callable[[Link], bool]] = [is_own, *named]
     if all(_carried_id(context, link) for link in links):
-        checks.insert(2, has_its_id)
+        checks.append(has_its_id)
+    checks += [has_its_address, has_its_id]
     left = list(links)
     for check in checks:
         left = [link for link in left if check(link)] or left
@@ -59,20 +62,21 @@ def find_kept_link(context: PlanContext, survivor: StoredRecord, links: Sequence
 def find_gone_link(context: PlanContext, survivor: StoredRecord) -> Link | None:
     """Return the link of the contact that HubSpot kept where its customer is gone; None: there is no such link.
 
-    The survivor's own link shows that it kept its id; else the merge event names the contact.
+    The survivor's own link shows that it kept its id; else the merge events name the contact.
     """
-    named = context.kept.get(survivor.id, "")
+    last = context.find_kept(survivor.id)[-1:]
+
+    def is_named(link: Link) -> bool:
+        return any(context.is_merged_by_way_of(link.hubspot_id, contact_id) for contact_id in last)
+
     gone = [
         link
         for link in context.links
         if link.state is LinkState.ORPHANED and context.find_alive(Side.STRIPE, link.stripe_id) is None
     ]
     own = [link for link in gone if link.hubspot_id == survivor.id]
-    by_event = [link for link in gone if named and context.is_merged_by_way_of(link.hubspot_id, named)]
-    alive = any(
-        link.state is LinkState.ACTIVE and named and context.is_merged_by_way_of(link.hubspot_id, named)
-        for link in context.links
-    )
+    by_event = [link for link in gone if is_named(link)]
+    alive = any(link.state is LinkState.ACTIVE and is_named(link) for link in context.links)
     return next(iter(own or ([] if alive else by_event)), None)
 
 

@@ -78,7 +78,7 @@ class PlanContext:
     ``links``: every link of these records, whatever its state. ``email_holders``: address hash -> key of the job whose
     open creation holds the address. ``creates``: creations for the key's records that have no answer or were given
     up, and whose record may have been created after all. ``tombstones``: address hash -> the newest deletion of a
-    record with it. ``kept``: survivor of a merge -> the contact whose values HubSpot kept, as the merge event names it.
+    record with it. ``kept``: survivor of a merge -> the contact whose values HubSpot kept, as the merge events name it.
     ``reading``: records with a read that is queued or running. ``late``: (side, id, field) whose value is a late write
     of ours. ``landed``: link id -> field -> the base that an unanswered write of ours left: it arrived, and a user
     edited the field afterwards. ``held``: link id -> field -> the value a hold keeps back. ``paused``: field -> the
@@ -142,6 +142,15 @@ class PlanContext:
                 break
             contact_id = stored.survivor
         return False
+
+    def find_kept(self, survivor_id: str) -> list[str]:
+        """Return the contacts whose values HubSpot kept in one merge after the other, the newest first, as known."""
+        found: list[str] = []
+        kept_id = self.kept.get(survivor_id, "")
+        while kept_id and kept_id not in {survivor_id, *found} and len(found) < MAX_MERGES:
+            found.append(kept_id)
+            kept_id = self.kept.get(kept_id, "")
+        return found
 
     def has_merged(self, contact_id: str) -> bool:
         """Return whether other contacts were merged into a contact."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from wanesync.core.change_guard import HoldKind
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Link, LinkState, RecordRef, Side, StoredRecord, contact_key, customer_key, split_key
-from wanesync.core.plan import PlanContext
+from wanesync.core.plan import MAX_MERGES, PlanContext
 from wanesync.core.setup.portal_checks import READY, FieldDefinitions, PortalState, unpack_definitions, unpack_state
 from wanesync.store.database import Tx
 from wanesync.store.tables import settings
@@ -204,10 +204,18 @@ def _group(loader: _Loader, roots: Iterable[RecordRef]) -> dict[RecordRef, set[R
 
 def _find_kept(tx: Tx, loader: _Loader) -> dict[str, str]:
     """Survivor of a merge -> the contact whose values HubSpot kept, where an event names it."""
-    survivors = {stored.survivor for stored in loader.records.values() if stored.survivor}
-    found = tx.events.of_kinds(Side.HUBSPOT, sorted(survivors), ["merged"]) if survivors else {}
-    # The newest event counts: a survivor that kept its id may be merged again.
-    return {survivor: event.kept_id for survivor, events in found.items() for event in events if event.kept_id}
+    wanted = {stored.survivor for stored in loader.records.values() if stored.survivor}
+    kept: dict[str, str] = {}
+    # The kept one may be the survivor of an earlier merge that no record shows any more.
+    for _ in range(MAX_MERGES):
+        if not wanted:
+            break
+        found = tx.events.of_kinds(Side.HUBSPOT, sorted(wanted), ["merged"])
+        # The newest event counts: a survivor that kept its id may be merged again.
+        named = {survivor: event.kept_id for survivor, events in found.items() for event in events if event.kept_id}
+        kept |= named
+        wanted = set(named.values()) - set(kept)
+    return kept
 
 
 def _find_reading(tx: Tx, loader: _Loader) -> frozenset[RecordRef]:
