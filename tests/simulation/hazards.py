@@ -162,6 +162,7 @@ class Hazards:
     moved: bool = False
     dropped_ever: set[str] = field(default_factory=set)
     drops: list[tuple[str, int]] = field(default_factory=list)
+    returns: list[tuple[str, int]] = field(default_factory=list)
     _numbers: int = 0
 
     @property
@@ -228,6 +229,7 @@ class Hazards:
         self.return_clock()
         self._mend_texts()
         if self.dropped or self.door_is_old:
+            self._note_return(self.dropped)
             self.dropped, self.door_is_old = "", False
             self._restart(keep=False)
 
@@ -486,9 +488,15 @@ class Hazards:
         self.dropped_ever |= {self.dropped} - {""}
         if self.dropped:
             self.drops.append((self.dropped, self.world.now))
+        self._note_return(missed)
         edited = self._edit_missed(missed) if was_reduced else ""
         self._restart(keep=not was_reduced and self.rng.random() < 0.4)
         return f"without {self.dropped}" if self.dropped else f"all fields {edited}"
+
+    def _note_return(self, name: str) -> None:
+        """A field is mapped again as it was: each pair meets it as on first contact."""
+        if name:
+            self.returns.append((name, self.world.now))
 
     def _edit_missed(self, name: str) -> str:
         """Users edit the field that is not mapped in HubSpot, and another one of the customer."""

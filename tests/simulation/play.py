@@ -283,6 +283,18 @@ class Play:
         self.reruns -= 1
         self._list()
 
+    def _find_repair(self) -> list[int]:
+        """When a sweep repairs the times that a wrong clock stored, if none has since: within a minute."""
+        world = self.world
+        ended_ms = max((end_ms for _, end_ms in world.hazards.wrong_clock), default=0)
+        for process in world.processes:
+            if process.paused_until <= world.now:
+                lease = process.worker.lease
+                wait_ms = lease.repair_ms - lease.clock.monotonic_ms()
+                is_repaired = not lease.steps.repairs and world.now + wait_ms - REPAIR_EVERY_MS > ended_ms
+                return [] if is_repaired or not ended_ms else [world.now + max(BEAT_MS, wait_ms)]
+        return []
+
     def _leap(self) -> bool:
         """To the next thing that is due within the hour."""
         world = self.world
@@ -293,6 +305,7 @@ class Play:
         times += world.waits.ends_at_ms()
         times += [t for side in Side if (t := world.machine(side).next_delivery_ms()) is not None]
         times += [due_ms - world.clock.jump_ms for due_ms in self._look().due.values()]
+        times += self._find_repair()
         if any(row["running"] for row in world.reader.jobs.depth()):
             times.append(world.now + BEAT_MS)
         times = [max(t, world.now + 1) for t in times if t < world.now + HOUR_MS]

@@ -256,7 +256,8 @@ def _check_twin(world: World, history: History, twin: Twin, active: list[Link]) 
 
 def _is_excused(world: World, history: History, twin: Twin, link: Link, writes: list[Write]) -> bool:
     """Whether the two edits of a pair cannot be expected to meet as they were made."""
-    is_dropped = any(at_ms >= twin.at_ms for name, at_ms in history.drops if name == twin.name)
+    changes = [*history.drops, *world.hazards.returns]
+    is_dropped = any(at_ms >= twin.at_ms for name, at_ms in changes if name == twin.name)
     if is_dropped or any(write.seq in twin.seqs and history.met_anew(write) for write in writes):
         return True  # the pair meets the field again as on first contact: both values stand, and are listed
     if world.hazards.may_shorten(twin.name):
