@@ -10,6 +10,7 @@ from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Note, NoteCode, Record, Side, guest_key
+from wanesync.core.plan import COUNTERPART_DELETED
 from wanesync.core.ports import CreateItem
 from wanesync.core.purchases import PurchaseState, Sink
 from wanesync.purchases.guest_contacts import DECISION_WAIT_MS, LISTING_WAIT_MS
@@ -203,6 +204,19 @@ def test_a_customer_that_needs_a_decision_is_waited_for_longer(live: LiveSync) -
     live.store.run(lambda tx: tx.records.set_note(STRIPE, "cus_1", note))
     job = work(live)
     assert (job.waits_for, job.due_ms - live.clock.ms) == (WaitCode.EMAIL_BEING_CREATED, DECISION_WAIT_MS)
+
+
+def test_a_decision_is_waited_for_no_longer_than_the_payments_wait(live: LiveSync) -> None:
+    pay(live)
+    live.know(customer("cus_1", email=EMAIL))
+    live.store.run(lambda tx: tx.records.set_note(STRIPE, "cus_1", COUNTERPART_DELETED))
+    live.store.run(lambda tx: tx.purchases.set_state("pi_1", PurchaseState.UNMATCHED, reason="no contact"))
+    assert work(live).state is JobState.DONE
+    # Tried again, the payment waits again, and so does its guest.
+    live.store.run(lambda tx: tx.purchases.set_state("pi_1", PurchaseState.TODO))
+    live.queue(HUBSPOT, "pi_1", JobKind.PURCHASE)
+    live.work(HUBSPOT, JobKind.PURCHASE)
+    assert work(live).waits_for == WaitCode.EMAIL_BEING_CREATED
 
 
 def test_another_open_create_with_the_address_is_waited_for(live: LiveSync) -> None:

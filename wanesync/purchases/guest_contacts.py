@@ -90,19 +90,29 @@ class GuestContacts:
             reschedule(tx, job, wait_ms, code, reason, fixed=True)
             return None
         if customers or tx.pending_writes.open_for_hmacs([hmac]):
-            keys = [customer_key(i) for i in customers]
-            tx.jobs.put_many(
-                [JobRequest(Side.HUBSPOT, JobKind.WRITE, k, Priority.PURCHASE, woken_by=job) for k in keys]
-            )
-            noted = any(stored.note for stored in tx.records.get_many([(Side.STRIPE, i) for i in customers]).values())
-            delay_ms = DECISION_WAIT_MS if noted else PREREQUISITE_MS
-            wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, delay_ms)
+            self._wait_for_others(tx, job, customers, waiting)
             return None
         try:
             return self._store_pending(tx, job, hmac, next(iter(waiting.values())).email)
         except EmailIntentTaken:
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, PREREQUISITE_MS)
             return None
+
+    def _wait_for_others(self, tx: Tx, job: Job, customers: Sequence[str], waiting: Mapping[str, Purchase]) -> None:
+        """Wait for the jobs that link or create the address; for a customer's decision no longer than its payments do.
+
+        A payment that was given up comes back, with a job of its guest, when something is linked or made.
+        """
+        stored = tx.records.get_many([(Side.STRIPE, i) for i in customers])
+        noted = any(one.note for one in stored.values())
+        given_up = bool(waiting) and all(row.state is PurchaseState.UNMATCHED for row in waiting.values())
+        if noted and given_up and not tx.pending_writes.open_for_hmacs([split_key(job.key)[1]]):
+            finish(tx, job)
+            return
+        keys = [customer_key(i) for i in customers]
+        tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.WRITE, k, Priority.PURCHASE, woken_by=job) for k in keys])
+        delay_ms = DECISION_WAIT_MS if noted else PREREQUISITE_MS
+        wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, delay_ms)
 
     def _wake_settled(self, tx: Tx, job: Job, waiting: Mapping[str, Purchase]) -> None:
         """Queue the payments that have a contact now, or will get none; the others would only queue this job again."""
