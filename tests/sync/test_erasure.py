@@ -221,6 +221,21 @@ def test_a_contact_that_was_merged_into_the_erased_one_is_erased_as_well(live: L
         assert tx.tombstones.match([hmac])[hmac].erased
 
 
+def test_a_merge_that_is_told_after_the_erasure_of_its_survivor_erases_the_merged_contact_and_its_customer(
+    live: LiveSync,
+) -> None:
+    pair = replace(ANN, id="3", emails=frozenset({"old@example.com"}))
+    live.link(pair, CUS)
+    erase(live)
+    assert find_planted(live) != {}
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+        records.merge_away("3", "1")
+    assert find_planted(live) == {}
+    with live.store.reading() as tx:
+        assert tx.records.get(STRIPE, "cus_1").note == ERASED
+    assert [link.state for link in live.links("3")] == [LinkState.ORPHANED]
+
+
 def test_a_decision_that_lifts_it_reads_the_customer_again(live: LiveSync) -> None:
     live.link(ANN, CUS)
     erase(live)

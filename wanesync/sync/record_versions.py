@@ -203,6 +203,11 @@ class RecordWriter:
         move_purchases(self.tx, contact_id, survivor_id)
         self.tx.pending_writes.move(contact_id, survivor_id)
         self.tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.WRITE, f"contact:{contact_id}", self.priority))
+        self.load(Side.HUBSPOT, [survivor_id])
+        survivor = self.get(Side.HUBSPOT, survivor_id)
+        if survivor is not None and survivor.erased:
+            # Its deletion was told before the merge: what is held of the merged contact is of the same person.
+            self._erase(survivor)
 
     def want_read(self, customer_id: str) -> None:
         """Mark our copy stale and queue a read: nothing is planned from it until a read that begins later is stored.
