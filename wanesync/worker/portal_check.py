@@ -139,7 +139,7 @@ class PortalCheck:
             before = unpack_definitions(text) if text else FieldDefinitions()
             after = before.follow(self.runtime.rules.fields, facts, now_ms)
             if after != before:
-                tx.settings.put(DEFINITIONS, after.pack())
+                tx.settings.change(DEFINITIONS, text, after.pack())
             return after.changed_ms != before.changed_ms
 
         if self.runtime.store.run(follow):

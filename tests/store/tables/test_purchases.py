@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.support.core_builders import customer, stored
 from tests.support.store_reads import list_purchases
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.store import Store
@@ -48,6 +49,21 @@ def test_waiting_payments_are_found_by_customer_and_by_address(store: Store) -> 
         assert tx.purchases.waiting_for_hmacs(["h1", "h2", ""]) == ["pi_1", "pi_2"]
         assert (tx.purchases.waiting_for([]), tx.purchases.waiting_for_hmacs([])) == ([], [])
         assert tx.purchases.counts() == {"todo": 0, "waiting": 3, "sent": 1, "unmatched": 0}
+
+
+def test_a_payment_that_another_transaction_is_just_giving_up_is_found_like_those_that_wait(
+    store: Store, other_store: Store
+) -> None:
+    with store.transaction() as tx:
+        tx.purchases.put(replace(a_purchase("pi_1"), state=PurchaseState.TODO))
+        tx.purchases.put(replace(a_purchase("pi_2"), state=PurchaseState.TODO, contact_id="7"))
+        tx.records.put_many([stored(customer("cus_1"), hmacs=frozenset({"h9"}))])
+    with store.transaction() as tx:
+        tx.purchases.set_state("pi_1", PurchaseState.UNMATCHED, reason="no contact")
+        with other_store.reading() as other:
+            # It stores what the payment was not found with, and sees nothing of the other transaction.
+            assert other.purchases.waiting_for(["cus_1"]) == ["pi_1"]
+            assert other.purchases.waiting_near(["h1"]) == other.purchases.waiting_near(["h9"]) == ["pi_1"]
 
 
 def test_payments_follow_their_contact_into_a_merge(store: Store) -> None:

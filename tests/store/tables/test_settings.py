@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.store_fixtures import Clock
 from tests.support.store_reads import all_settings
 from wanesync.core.model import Side
-from wanesync.store import Store
+from wanesync.store import Store, TransactionConflict
 from wanesync.store.tables.settings import operator_pause
 
 
@@ -41,3 +43,14 @@ def test_a_setting_is_added_once_and_swapped_only_from_its_value(store: Store, o
 
 def test_pauses_of_an_operator_have_a_name_of_their_own() -> None:
     assert len({operator_pause(side) for side in Side} | set(map(str, Side))) == 4
+
+
+def test_what_was_made_of_a_value_that_another_transaction_changed_is_not_set(store: Store, other_store: Store) -> None:
+    with store.transaction() as tx:
+        tx.settings.change("field_definitions", None, "1")
+        tx.settings.change("field_definitions", "1", "2")
+    for before in (None, "1"):
+        with pytest.raises(TransactionConflict, match="field_definitions"), other_store.transaction() as tx:
+            tx.settings.change("field_definitions", before, "3")
+    with store.reading() as tx:
+        assert tx.settings.get("field_definitions") == "2"

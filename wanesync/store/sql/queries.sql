@@ -799,7 +799,9 @@ SELECT payment_id, charge_id, customer_id, hmac, occurred_ms, data, sink, state,
     created_ms FROM purchases WHERE payment_id IN (:ids) ORDER BY payment_id /* lock */;
 
 -- name: purchases_waiting_for
-SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id IN (:ids) ORDER BY created_ms, payment_id;
+SELECT payment_id, created_ms FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id IN (:ids)
+UNION ALL SELECT payment_id, created_ms FROM purchases WHERE state = 'todo' AND customer_id IN (:ids) AND contact_id || '' = ''
+ORDER BY created_ms, payment_id;
 
 -- name: purchases_waiting_for_hmacs
 SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND hmac <> '' AND hmac IN (:hmacs)
@@ -809,7 +811,12 @@ ORDER BY created_ms, payment_id;
 SELECT payment_id, created_ms FROM purchases
 WHERE state IN ('waiting', 'unmatched') AND hmac <> '' AND hmac IN (:hmacs)
 UNION SELECT payment_id, created_ms FROM purchases WHERE state IN ('waiting', 'unmatched') AND customer_id <> ''
-AND customer_id IN (SELECT id FROM emails WHERE side = 'stripe' AND hmac IN (:hmacs)) ORDER BY created_ms, payment_id;
+AND customer_id IN (SELECT id FROM emails WHERE side = 'stripe' AND hmac IN (:hmacs))
+UNION SELECT payment_id, created_ms FROM purchases
+WHERE state = 'todo' AND hmac <> '' AND hmac IN (:hmacs) AND contact_id || '' = ''
+UNION SELECT payment_id, created_ms FROM purchases WHERE state = 'todo' AND customer_id <> ''
+AND customer_id IN (SELECT id FROM emails WHERE side = 'stripe' AND hmac IN (:hmacs)) AND contact_id || '' = ''
+ORDER BY created_ms, payment_id;
 
 -- name: purchases_waiting_for_code
 SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND waits_for <> '' AND waits_for = :waits_for

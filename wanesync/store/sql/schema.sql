@@ -219,6 +219,9 @@ CREATE TABLE purchases (
 );
 CREATE INDEX purchases_customer ON purchases (customer_id) WHERE state IN ('waiting', 'unmatched');
 CREATE INDEX purchases_hmac ON purchases (hmac) WHERE state IN ('waiting', 'unmatched');
+-- Those that are looked at for the first time, perhaps just now.
+CREATE INDEX purchases_new_customer ON purchases (customer_id) WHERE state = 'todo';
+CREATE INDEX purchases_new_hmac ON purchases (hmac) WHERE state = 'todo';
 CREATE INDEX purchases_waits ON purchases (waits_for, created_ms) WHERE state IN ('waiting', 'unmatched') AND waits_for <> '';
 CREATE INDEX purchases_charge ON purchases (charge_id);
 CREATE INDEX purchases_contact ON purchases (contact_id) WHERE contact_id <> '';

@@ -75,7 +75,10 @@ class Purchases(Table):
         return {row[0]: self._purchase(row) for row in rows}
 
     def waiting_for(self, customer_ids: Collection[str]) -> PaymentIds:
-        """Payments that wait for the link of a customer, the oldest first."""
+        """Payments that wait for the link of a customer, the oldest first, with those looked at for the first time.
+
+        On Postgres another transaction may just be giving one of these up, because it does not see the link.
+        """
         if not customer_ids:
             return []
         return [row[0] for row in self._session.rows("purchases_waiting_for", ids=customer_ids)]
@@ -87,7 +90,7 @@ class Purchases(Table):
         return [row[0] for row in self._session.rows("purchases_waiting_for_hmacs", hmacs=hmacs)]
 
     def waiting_near(self, hmacs: Collection[str]) -> PaymentIds:
-        """Payments that wait for a contact with an address of theirs or of their customer, the oldest first."""
+        """Payments that wait for a contact with an address of theirs or of their customer, as of ``waiting_for``."""
         return [row[0] for row in self._session.rows("purchases_waiting_near", hmacs=hmacs)] if hmacs else []
 
     def waiting_for_code(self, waits_for: WaitCode, before_ms: int, limit: int) -> PaymentIds:

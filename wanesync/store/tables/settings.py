@@ -9,7 +9,7 @@ from wanesync.core.errors import FieldMapChanged
 from wanesync.core.model import Side
 from wanesync.store.notify import CONTROL
 from wanesync.store.queries import Value
-from wanesync.store.session import Table
+from wanesync.store.session import Table, TransactionConflict
 
 INDEX_KEY = "index_key"
 PORTAL = "pin_portal"
@@ -95,6 +95,15 @@ class Settings(Table):
     def swap(self, name: str, old: str, value: str) -> bool:
         """Compare and swap: sets a value if it still is ``old``; True in the one process that succeeds."""
         return self._session.row("swap_setting", name=name, old=old, value=value) is not None
+
+    def change(self, name: str, before: str | None, value: str) -> None:
+        """Sets a value that was made from ``before`` (None: there was none).
+
+        Raises TransactionConflict where another transaction changed it since.
+        """
+        changed = self.add(name, value) == value if before is None else self.swap(name, before, value)
+        if not changed:
+            raise TransactionConflict(f"another process changed {name} at the same moment; try again")
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,15 +155,16 @@ def _doubt_definitions(tx: Tx, parked: Mapping[str, Parked]) -> None:
     names = {name for name, park in parked.items() if park.side is Side.HUBSPOT and park.reason in DEFINITION_REASONS}
     if not names:
         return
-    before = _read_definitions(tx)
+    text, before = _read_definitions(tx)
     after = before.doubt(names, tx.now_ms)
     if after != before:
-        tx.settings.put(DEFINITIONS, after.pack())
+        tx.settings.change(DEFINITIONS, text, after.pack())
 
 
-def _read_definitions(tx: Tx) -> FieldDefinitions:
+def _read_definitions(tx: Tx) -> tuple[str | None, FieldDefinitions]:
+    """Read the definitions, also as they are stored."""
     text = tx.settings.get(DEFINITIONS)
-    return unpack_definitions(text) if text else FieldDefinitions()
+    return text, unpack_definitions(text) if text else FieldDefinitions()
 
 
 def _send_again(tx: Tx, intent: Intent, again: PendingWrite) -> Next:
@@ -206,7 +207,8 @@ def _compose(  # noqa: PLR0913 - everything a write is made of
         kept = {name: value for name, value in old.items() if name not in mapped}
         if not with_ids:
             kept.pop(CUSTOMER_ID_PROPERTY, None)
-        chosen = _read_definitions(tx).choose_options(runtime.rules.fields, values)
+        _, definitions = _read_definitions(tx)
+        chosen = definitions.choose_options(runtime.rules.fields, values)
         body = {**kept, **runtime.translator.contact_properties(chosen)}
         if create:
             body[INTENT_PROPERTY] = write_id
