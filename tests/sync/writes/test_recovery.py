@@ -13,7 +13,7 @@ from wanesync.core.errors import Failure
 from wanesync.core.jobs import DeadClass, JobState
 from wanesync.core.model import Change, LinkState, PendingWrite, Side, WriteKind
 from wanesync.core.normalize import NAME_PARTS
-from wanesync.core.ports import Authors
+from wanesync.core.ports import Authors, SetAside
 from wanesync.sync.calls import DONE, AnyCall, Intent, PlanJobs, PlanningRound
 from wanesync.sync.writes.recovery import (
     FORGOTTEN_MS,
@@ -111,6 +111,30 @@ def test_the_listing_is_searched_page_by_page(live: LiveSync) -> None:
     (job,) = live.work(STRIPE)
     assert job.reason == "its customer was found"
     assert [arguments[0] for method, arguments in live.stripe.requests if method == "list_customers"] == ["", "more"]
+
+
+def test_a_customer_of_the_listing_that_cannot_be_used_is_read_by_itself_before_the_search_found_nothing(
+    live: LiveSync,
+) -> None:
+    live.know(replace(ANN, other_id=""))
+    live.queue(STRIPE, KEY)
+    live.stripe.answer("create_customer", refused(STRIPE, Failure.SERVER))
+    damaged = [SetAside("cus_1", "without metadata")]
+    live.stripe.answer("list_customers", replace(page(), set_aside=damaged))
+    live.stripe.answer("read_customer", customer_answer(CUS))
+    (job,) = live.work(STRIPE)
+    assert job.reason == "its customer was found"
+
+
+@pytest.mark.parametrize("customer_id", ["cus_1", ""])
+def test_while_a_customer_of_the_listing_cannot_be_read_the_create_stays_open(live: LiveSync, customer_id: str) -> None:
+    live.know(replace(ANN, other_id=""))
+    live.queue(STRIPE, KEY)
+    live.stripe.answer("create_customer", refused(STRIPE, Failure.SERVER))
+    live.stripe.answer("list_customers", replace(page(), set_aside=[SetAside(customer_id, "without metadata")]))
+    live.stripe.answer("read_customer", refused(STRIPE, Failure.UNUSABLE))
+    live.work(STRIPE)
+    assert len(live.open_writes(KEY)) == 1
 
 
 @pytest.mark.parametrize("ours", [True, False])

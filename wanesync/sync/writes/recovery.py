@@ -158,12 +158,14 @@ def find_created_customer(
     operation = "customers.list"
 
     def find(from_s: int) -> CustomerAnswer:
-        after = ""
+        after, unread = "", list[str]()
         while True:
             page = runtime.stripe.list_customers(after, from_s, 0)
             found = next((r for r in page.records if r.other_id == pending.source_id), None)
+            used = {record.id for record in page.records}  # of these only a field is set aside
+            unread += [one.id for one in page.set_aside if one.id not in used]
             if found is not None or not page.next:
-                return CustomerAnswer(found, page.timing)
+                return CustomerAnswer(found or _find_unread(runtime, unread, pending.source_id), page.timing)
             after = page.next
 
     def send() -> CustomerAnswer:
@@ -191,6 +193,20 @@ def find_created_customer(
         return DONE
 
     return Call(Side.STRIPE, operation, [job], send, then)
+
+
+def _find_unread(runtime: Runtime, customer_ids: Sequence[str], contact_id: str) -> Record | None:
+    """Return the customer of a contact among those that a page showed and that could not be read there.
+
+    Raises ``CallError`` where one cannot be read by itself either: it may be the one that is looked for.
+    """
+    for customer_id in dict.fromkeys(customer_ids):
+        if not customer_id:
+            raise CallError(Side.STRIPE, Failure.NO_ANSWER, "a page with a customer that has no usable id")
+        record = runtime.stripe.read_customer(customer_id).record
+        if record is not None and record.other_id == contact_id:
+            return record
+    return None
 
 
 def read_authors(
