@@ -20,7 +20,7 @@ from tests.support.core_builders import (
     one_field,
     written,
 )
-from wanesync.core.change_guard import HeldValue
+from wanesync.core.change_guard import HeldValue, HoldState
 from wanesync.core.fields import Clears, Direction, FieldMap, FieldSpec
 from wanesync.core.merge import DifferPolicy, MergeResult, Pair, merge
 from wanesync.core.model import BasePair, Change, Parked, ParkReason, Record, Side
@@ -301,6 +301,54 @@ def test_a_business_that_is_cleared_by_its_contact_does_not_come_back() -> None:
     base = {"name": ("", "Acme GmbH"), "company": ("Acme GmbH", "")}
     merged = merge(Pair(contact(), customer(name="Acme GmbH"), base), FIELDS, "keep")
     assert not merged.writes[HUBSPOT]
+
+
+HELD_COMPANY = {"company": HeldValue(STRIPE, "", "Acme GmbH", "h1")}
+ACME = {"name": ("", "Acme GmbH"), "company": ("Acme GmbH", "")}
+
+
+@pytest.mark.parametrize(
+    ("facts", "hold_id"),
+    [
+        ({"stops": {"company": "h1"}}, "h1"),
+        ({"stops": {"company": "h1"}, "parked": {"company": Parked(HUBSPOT, "x", ParkReason.INVALID)}}, "h1"),
+        ({"stops": {"name": "h2"}}, "h2"),
+        ({"held": HELD_COMPANY}, "h1"),
+        ({"unusable": frozenset({"company"})}, ""),
+    ],
+    ids=["stopped", "stopped and parked", "the name is stopped", "held", "paused"],
+)
+@pytest.mark.parametrize("base", [ACME, {}], ids=["renamed", "first contact"])
+def test_the_name_of_a_business_waits_while_its_company_cannot_be_written(
+    base: dict[str, BasePair], facts: dict[str, object], hold_id: str
+) -> None:
+    here = contact(company="Acme GmbH" if base else "")
+    pair = replace(Pair(here, customer(name="Acme SE"), base), **facts)  # type: ignore[arg-type] # one fact a case
+    merged = merge(pair, FIELDS, "keep")
+    assert merged.writes == {HUBSPOT: {}, STRIPE: {}}
+    assert "name" not in merged.base
+    assert merged.new_holds.get("name") == (HeldValue(STRIPE, "Acme SE", "", hold_id) if hold_id else None)
+    assert "company" not in merged.new_holds
+
+
+def test_the_name_of_a_business_waits_for_a_company_that_a_copy_lacks() -> None:
+    here = replace(contact(), unknown=frozenset({"company"}))
+    merged = merge(Pair(here, customer(name="Acme SE"), {"name": ("", "Acme GmbH")}), FIELDS, "keep")
+    assert merged.writes == {HUBSPOT: {}, STRIPE: {}}
+    assert "name" not in merged.base
+
+
+def test_the_name_of_a_business_goes_to_the_name_where_the_company_is_parked() -> None:
+    parked = {"company": Parked(HUBSPOT, "Acme SE", ParkReason.INVALID)}
+    merged = merge(Pair(contact(), customer(name="Acme SE"), {}, parked=parked), FIELDS, "keep")
+    assert written(merged, HUBSPOT) == {"name": full_name("", "Acme SE")}
+
+
+def test_a_released_business_name_is_marked_until_its_company_is_written() -> None:
+    released = {"name": HeldValue(STRIPE, "Acme SE", "", "h1", HoldState.RELEASED)}
+    merged = merge(Pair(contact(company="Acme GmbH"), customer(name="Acme SE"), ACME, held=released), FIELDS, "keep")
+    assert written(merged, HUBSPOT) == {"company": "Acme SE"}
+    assert not merged.dropped_holds
 
 
 def test_a_name_that_repeats_the_company_is_no_name() -> None:

@@ -315,20 +315,38 @@ def _is_company(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResu
     changed_here = hubspot != base_pair[0] or stripe == base_pair[1]
     if changed_here or (hubspot and spec.convert(Side.HUBSPOT, stripe, hubspot) is not None):
         return False
-    busy = {company.name} & (pair.unknown | pair.held.keys() | pair.stops.keys() | pair.parked.keys())
     held = pair.value(Side.HUBSPOT, company.name)
     is_held = company.key(held) == company.key(stripe)
     late = any(late_name == name or (late_name == company.name and not is_held) for _, late_name in pair.late)
     fits = takes_business_name(company, stripe, pair.contact.values, pair.customer.values, base_pair[1])
-    if busy or late or not fits:
+    if late or not fits:
         return False
-    if is_held:
+    if company.name not in pair.unknown and is_held:
         merged.base[name] = (hubspot, stripe)
-    else:
+    elif not _waits_with_company(pair, name, company.name, merged):
+        if company.name in pair.parked:
+            return False
         # The base of the name waits for this write: should it fail, the name is merged again.
         after = company.convert(Side.HUBSPOT, stripe, held) or stripe
         merged.writes[Side.HUBSPOT][company.name] = Change(held, after, "")
+        if name in pair.held and pair.held[name].frees(Side.STRIPE, stripe):
+            merged.still_held.add(name)  # the change guard does not count the company again
     return True
+
+
+def _waits_with_company(pair: Pair, name: str, company: str, merged: MergeResult) -> bool:
+    """Return whether the name of a business waits, because nothing may be written to its company now.
+
+    It never goes to the contact's name meanwhile. A hold of either field holds the name.
+    """
+    held = pair.held.get(company)
+    hold_id = pair.stops.get(company) or pair.stops.get(name)
+    if not hold_id and held is not None and held.state is HoldState.OPEN:
+        hold_id = held.hold_id
+    if hold_id:
+        value, before = pair.value(Side.STRIPE, name), pair.value(Side.HUBSPOT, name)
+        merged.new_holds[name] = HeldValue(Side.STRIPE, value, before, hold_id)
+    return bool(hold_id) or company in pair.unknown
 
 
 def _first_contact(pair: Pair, spec: FieldSpec, differ: DifferPolicy, merged: MergeResult) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.core_builders import contact, customer
+from tests.support.core_builders import FIELDS, contact, customer
 from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync
 from wanesync.core.change_guard import ChangeGuardRule, HeldValue, HoldKind, HoldState
 from wanesync.core.jobs import WaitCode
@@ -213,7 +213,7 @@ def test_only_the_released_value_itself_is_exempt(live: LiveSync, held: HeldValu
     (job,) = live.claim(STRIPE)
     action = Action(STRIPE, WriteKind.UPDATE, "1", "cus_1", changes=change("Lyon", "Paris", "Paris"), link_id="l1")
     context = PlanContext("contact:1", held={"l1": {"city": held}} if held else {})
-    found = find_overwrites([(job, context, Plan(actions={STRIPE: action}))])
+    found = find_overwrites([(job, context, Plan(actions={STRIPE: action}))], FIELDS)
     assert [(one.field, one.spot) for one in found] == ([("city", ("l1", "city"))] if counted else [])
 
 
@@ -229,7 +229,43 @@ def test_what_overwrites_nothing_now_is_not_counted(live: LiveSync, facts: str) 
     plan = Plan(actions={HUBSPOT if facts == "other lane" else STRIPE: action})
     if facts == "wait":
         plan.wait = WaitCode.READ_PENDING
-    assert find_overwrites([(job, context, plan)]) == []
+    assert find_overwrites([(job, context, plan)], FIELDS) == []
+
+
+# -- names of businesses
+
+
+def rename_business(live: LiveSync, number: int, name: str) -> None:
+    """The customer of one more linked person, whose company is the name of a business, gets another name."""
+    who, old = str(number), {"email": f"p{number}@example.com"}
+    here, there = contact(who, f"cus_{who}", **old, company="Old GmbH"), customer(f"cus_{who}", who, **old)
+    there = replace(there, values={**there.values, "name": "Old GmbH"})
+    live.link(here, there)
+    live.know(replace(there, values={**there.values, "name": name}))
+    live.queue(HUBSPOT, f"contact:{who}")
+
+
+def planned_changes(live: LiveSync, number: int) -> dict[str, str]:
+    return {n: c.after for write in live.open_writes(f"contact:{number}") for n, c in write.changes.items()}
+
+
+def test_a_business_name_whose_company_is_held_waits_and_goes_there_once_released(live: LiveSync) -> None:
+    for number in range(3):
+        rename_business(live, number, "NEW GMBH")
+    assert written(live, HUBSPOT) == 2
+    assert [planned_changes(live, number) for number in range(3)].count({"company": "NEW GMBH"}) == 2
+    assert holds(live) == [("stripe:company", HoldKind.BRAKE, 1)]
+    (held,) = [number for number in range(3) if not live.open_writes(f"contact:{number}")]
+    with live.store.reading() as tx:
+        (hold,) = tx.holds.all()
+        held_of = tx.holds.of_links([f"link-{held}-cus_{held}"])[f"link-{held}-cus_{held}"]
+    assert held_of == {"name": HeldValue(STRIPE, "NEW GMBH", "", hold.id)}
+    live.queue(HUBSPOT, f"contact:{held}")
+    assert (written(live, HUBSPOT), len(holds(live))) == (0, 1)
+    live.store.run(lambda tx: tx.holds.close(hold.id, HoldState.RELEASED))
+    live.queue(HUBSPOT, f"contact:{held}")
+    assert written(live, HUBSPOT) == 1
+    assert planned_changes(live, held) == {"company": "NEW GMBH"}
 
 
 # -- update loops
@@ -305,6 +341,6 @@ def test_a_contact_that_is_not_known_gives_the_field_as_source(live: LiveSync) -
     action = Action(STRIPE, WriteKind.UPDATE, "1", "cus_1", changes=change("Lyon", "Paris", "Paris"), link_id="l1")
     context = PlanContext("contact:1")
     open_hold(live, "hubspot:city")
-    overwrites = find_overwrites([(job, context, Plan(actions={STRIPE: action}))])
+    overwrites = find_overwrites([(job, context, Plan(actions={STRIPE: action}))], FIELDS)
     assert live.store.run(lambda tx: stop_sources(live.runtime, tx, overwrites)) == {job.id}
     assert set(context.stopped) == {("l1", "city")}

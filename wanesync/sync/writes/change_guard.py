@@ -20,9 +20,11 @@ from wanesync.core.change_guard import (
     name_sources,
     show_source,
 )
+from wanesync.core.fields import FieldMap
 from wanesync.core.jobs import Job
 from wanesync.core.model import PendingWrite, Side, WriteKind
 from wanesync.core.plan import Action, Plan, PlanContext
+from wanesync.core.values.business_names import company_field
 from wanesync.store.database import Tx
 from wanesync.sync.runtime import Runtime
 
@@ -48,7 +50,7 @@ class Overwrite:
         return self.action.link_id, self.field
 
 
-def find_overwrites(planned: Iterable[tuple[Job, PlanContext, Plan]]) -> list[Overwrite]:
+def find_overwrites(planned: Iterable[tuple[Job, PlanContext, Plan]], fields: FieldMap) -> list[Overwrite]:
     """What the plans of some jobs would overwrite in their own lane; what was released is not counted again."""
     found = []
     for job, context, plan in planned:
@@ -58,10 +60,21 @@ def find_overwrites(planned: Iterable[tuple[Job, PlanContext, Plan]]) -> list[Ov
         for name, change in action.changes.items():
             if change.before in ("", change.after) or (action.side, action.target_id, name) in context.late:
                 continue
-            held = context.held.get(action.link_id, {}).get(name)
-            if held is None or not held.frees(action.side.other, change.source):
+            if not _is_released(context, action, name, fields):
                 found.append(Overwrite(job, context, action, name))
     return found
+
+
+def _is_released(context: PlanContext, action: Action, name: str, fields: FieldMap) -> bool:
+    """Whether a value was released from a hold: its own, or, as a contact's company, that of its customer's name."""
+    rows, source = context.held.get(action.link_id, {}), context.find(action.side.other, action.source_id)
+    if name in rows and rows[name].frees(action.side.other, action.changes[name].source):
+        return True
+    for held_name, held in rows.items():
+        company = company_field(fields, held_name) if held_name in fields.by_name else None
+        if company is not None and company.name == name and source is not None:
+            return held.frees(source.side, source.record.values.get(held_name, ""))
+    return False
 
 
 def stop_sources(runtime: Runtime, tx: Tx, wanted: Sequence[Overwrite]) -> set[str]:

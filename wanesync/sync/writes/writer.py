@@ -195,7 +195,7 @@ class _Round:
 
     def _hold_back(self, planned: list[_Planned]) -> list[_Planned]:
         """Plan jobs again without the changes that the change guard stops."""
-        wanted = find_overwrites(planned)
+        wanted = find_overwrites(planned, self.runtime.rules.fields)
         if not wanted or self._are_writes_off():
             return planned
         stopped = stop_sources(self.runtime, self.tx, wanted)
