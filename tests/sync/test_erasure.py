@@ -6,12 +6,15 @@ from dataclasses import replace
 
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
+from tests.support.reconcile_harness import InstantClock
 from tests.support.store_reads import count_events, read_everything
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import WANTED, Conflict, Event, LinkState, Parked, ParkReason, Side
+from wanesync.core.operating.operators import SYSTEM
 from wanesync.core.plan import ERASED
 from wanesync.core.purchases import PurchaseState
 from wanesync.ops.alarms import read_alarms
+from wanesync.ops.people.links import Linker
 from wanesync.ops.status import read_status
 from wanesync.store.tables.erasure import ERASED_AT
 from wanesync.sync.erasure import sweep
@@ -267,4 +270,72 @@ def test_a_contact_that_was_deleted_before_is_erased(live: LiveSync) -> None:
     live.link(ANN, CUS)
     live.delete(HUBSPOT, "1")
     erase(live)
+    assert find_planted(live) == {}
+
+
+LIVING = "Lancaster"
+BOBS = customer("cus_1", "1", email="bob@example.com", name=LIVING, city=LIVING)
+
+
+def release_the_customer_of_another(live: LiveSync) -> None:
+    """A customer was linked with the wrong contact; an operator unlinked the two."""
+    link = live.link(ANN, BOBS)
+    live.store.run(lambda tx: tx.journal.add("updated", STRIPE, "cus_1", link.id, {"fields": {"city": ["", PLANTED]}}))
+    Linker(live.runtime, SYSTEM, InstantClock()).unlink("1", "cus_1")
+    tell(live, STRIPE, "updated", "cus_1", 6, city=LIVING)
+    with live.store.transaction() as tx:
+        tx.conflicts.put(Conflict(STRIPE, "cus_1", "phone", LIVING, "overwritten"), "")
+        tx.journal.add("updated", STRIPE, "cus_1", "", {"fields": {"city": ["", LIVING]}})
+
+
+def count_living(live: LiveSync) -> dict[str, int]:
+    with live.store.reading() as tx:
+        return {table: sum(LIVING in text for text in texts) for table, texts in read_everything(tx).items()}
+
+
+def test_a_customer_that_an_operator_unlinked_is_another_persons_and_keeps_its_values(live: LiveSync) -> None:
+    release_the_customer_of_another(live)
+    before = count_living(live)
+    erase(live)
+    assert find_planted(live) == {}, "what went over the released link is emptied"
+    live.store.run(sweep)
+    after = count_living(live)
+    assert {table: after[table] for table in ("records", "events", "conflicts", "journal")} == {
+        table: before[table] for table in ("records", "events", "conflicts", "journal")
+    }
+    link = live.links("1")[0]
+    assert (link.state, link.base) == (LinkState.RELEASED, {})
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    live.know(BOBS)
+    with live.store.reading() as tx:
+        copy = tx.records.get(STRIPE, "cus_1")
+    assert copy is not None
+    assert (copy.note == ERASED, copy.record.values["city"]) == (False, LIVING)
+    assert read_status(live.store).still_held == []
+
+
+def test_an_unlinked_customer_that_was_linked_with_the_right_contact_stays_as_it_is(live: LiveSync) -> None:
+    release_the_customer_of_another(live)
+    live.know(BOB)
+    Linker(live.runtime, SYSTEM, InstantClock()).link("2", "cus_1")
+    before = live.conflicts()
+    erase(live)
+    live.store.run(sweep)
+    assert live.conflicts() == before
+    with live.store.reading() as tx:
+        copy = tx.records.get(STRIPE, "cus_1")
+    assert copy is not None
+    assert copy.record == BOBS
+
+
+def test_an_unlinked_customer_with_the_address_of_the_person_is_listed(live: LiveSync) -> None:
+    """Only the address still ties the two."""
+    live.link(ANN, CUS)
+    Linker(live.runtime, SYSTEM, InstantClock()).unlink("1", "cus_1")
+    erase(live)
+    live.work(HUBSPOT)
+    live.work(STRIPE)
+    assert read_status(live.store).still_held == ["cus_1"]
+    live.know(CUS)
     assert find_planted(live) == {}

@@ -181,17 +181,24 @@ class PlanContext:
         return any(link.state is not LinkState.ACTIVE and link.id_on(side) == record_id for link in self.links)
 
     def is_counterpart_erased(self, stored: StoredRecord) -> bool:
-        """Return whether the data of a contact that a record was linked with, or names, were deleted for privacy."""
-        ends = [link.id_on(stored.side.other) for link in self.links if link.id_on(stored.side) == stored.id]
+        """Return whether the data of a contact that a record was linked with, or names, were deleted for privacy.
+
+        A contact from which an operator released the record is another person.
+        """
+        side = stored.side.other
+        ends = [link.id_on(side) for link in self.links if link.id_on(stored.side) == stored.id]
         ends += [stored.record.other_id] if stored.record.other_id else []
-        found = [self.find(stored.side.other, record_id) for record_id in ends]
-        return any(other is not None and other.erased for other in found)
+        found = [other for record_id in ends if (other := self.find(side, record_id)) is not None and other.erased]
+        pairs = [(other.id, stored.id) if side is Side.HUBSPOT else (stored.id, other.id) for other in found]
+        return not all(self.is_released(*pair) for pair in pairs)
 
     def is_released(self, contact_id: str, customer_id: str) -> bool:
-        """Return whether an operator released the link of the two."""
-        pair = (contact_id, customer_id)
+        """Return whether an operator released a customer from a contact, or from one that was merged into it."""
         return any(
-            link.state is LinkState.RELEASED and (link.hubspot_id, link.stripe_id) == pair for link in self.links
+            link.state is LinkState.RELEASED
+            and link.stripe_id == customer_id
+            and self.is_merged_by_way_of(link.hubspot_id, contact_id)
+            for link in self.links
         )
 
     def may_be_outdated(self, *records: StoredRecord) -> bool:

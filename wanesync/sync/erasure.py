@@ -33,7 +33,8 @@ def strip(stored: StoredRecord) -> StoredRecord:
 def erase_person(tx: Tx, contact_id: str, hmacs: Collection[str] = ()) -> list[str]:
     """Empty what the database holds of a contact besides its copy; return the customers that were linked with it.
 
-    The links stay, without values, so that nothing is created for what is left of the person.
+    The links stay, without values, so that nothing is created for what is left of the person. The customer of a link
+    that an operator released is another person's: of it only what went over that link is emptied.
     """
     contacts = [contact_id, *sorted(tx.records.merged_from([contact_id]))]
     links = tx.links.of_records([(Side.HUBSPOT, one) for one in contacts])
@@ -46,20 +47,22 @@ def erase_person(tx: Tx, contact_id: str, hmacs: Collection[str] = ()) -> list[s
     )
     tx.erasure.erase(contacts, links, hmacs)
     tx.settings.put(ERASED_AT, str(tx.now_ms))
-    return [link.stripe_id for link in links]
+    return sorted({link.stripe_id for link in links if link.state is not LinkState.RELEASED})
 
 
 def is_of_erased(tx: Tx, stored: StoredRecord) -> bool:
     """Return whether a record still is of a person who was erased: it has the address, or was linked with the contact.
 
-    A customer that gets another address, without such a link, is another person's from then on.
+    A customer that gets another address, without such a link, is another person's from then on. A link that an
+    operator released does not count.
     """
     links = tx.links.of_records([(stored.side, stored.id)])
     if any(link.state is LinkState.ACTIVE for link in links):
         return False
     if any(grave.erased for grave in tx.tombstones.match(sorted(stored.hmacs)).values()):
         return True
-    ends = [(stored.side.other, link.id_on(stored.side.other)) for link in links]
+    counted = [link for link in links if link.state is not LinkState.RELEASED]
+    ends = [(stored.side.other, link.id_on(stored.side.other)) for link in counted]
     return any(end.erased for end in tx.records.get_many(ends, {}).values())
 
 

@@ -935,6 +935,10 @@ DELETE FROM conflicts WHERE side = :side AND record_id IN (:ids);
 SELECT id FROM pending_writes WHERE side = :side AND target_id IN (:ids) AND result <> ''
 UNION SELECT id FROM pending_writes WHERE kind = 'create' AND side = :other AND source_id IN (:ids) AND result <> '';
 
+-- name: settled_writes_over
+SELECT id FROM pending_writes
+WHERE side = 'stripe' AND target_id IN (:customers) AND link_id IN (:links) AND result <> '';
+
 -- name: set_write_data
 UPDATE pending_writes SET data = :data WHERE id = :id;
 

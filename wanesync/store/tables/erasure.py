@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from wanesync.core.errors import DecryptionFailed
-from wanesync.core.model import Link, Side
+from wanesync.core.model import Link, LinkState, Side
 from wanesync.store.codec import JSON, pack, unpack_object
 from wanesync.store.queries import Value
 from wanesync.store.session import Table
@@ -33,9 +33,10 @@ class Erasure(Table):
 
         ``contacts``: the erased one and those merged into it. ``links``: theirs, with the customers. ``hmacs``: hashes
         of the addresses. What is still at work (an open write, an unsent payment) stays: ``erased_since`` names the
-        person again for a later round. An unread event of a customer leads to a read.
+        person again for a later round. An unread event of a customer leads to a read. Of the customer of a released
+        link only what went over that link is emptied.
         """
-        customers = [link.stripe_id for link in links]
+        customers = sorted({link.stripe_id for link in links if link.state is not LinkState.RELEASED})
         self._session.rows("erase_events", side=Side.HUBSPOT, ids=contacts, nothing=b"", settle=1)
         if customers:
             self._session.rows("erase_events", side=Side.STRIPE, ids=customers, nothing=b"", settle=0)
@@ -44,6 +45,7 @@ class Erasure(Table):
             if ids:
                 self._session.rows("erase_conflicts", side=side, ids=ids)
                 self._erase_writes(side, ids)
+        self._erase_writes_over([link for link in links if link.state is LinkState.RELEASED])
         if links:
             self._session.rows("erase_held_fields", links=[link.id for link in links])
         rows = self._session.rows("settled_purchases_of", contacts=contacts, customers=customers, hmacs=hmacs)
@@ -63,6 +65,12 @@ class Erasure(Table):
     def _erase_writes(self, side: Side, ids: Collection[str]) -> None:
         rows = self._session.rows("settled_writes_of", side=side, other=side.other, ids=ids)
         self._replace("set_write_data", "pending_writes", [row[0] for row in rows], _EMPTY_WRITE)
+
+    def _erase_writes_over(self, links: Sequence[Link]) -> None:
+        if links:
+            ends, ids = [link.stripe_id for link in links], [link.id for link in links]
+            rows = self._session.rows("settled_writes_over", customers=ends, links=ids)
+            self._replace("set_write_data", "pending_writes", [row[0] for row in rows], _EMPTY_WRITE)
 
     def _replace(self, query: str, table: str, ids: Collection[str], data: object) -> None:
         encrypt, text = self._session.encryption.encrypt, pack(data)
