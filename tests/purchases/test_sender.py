@@ -10,11 +10,12 @@ import pytest
 from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
+from wanesync.core.jobs import LOCK_WAIT_MS, MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Note, NoteCode
 from wanesync.core.purchases import ROLL_UP_COUNT, ROLL_UP_TOTALS, Purchase, PurchaseState, Sink
 from wanesync.purchases.sender import GONE_WAIT_MS, MAX_CONTACT_WAIT_MS, MAX_LATENESS_MS, MIN_CONTACT_WAIT_MS, SINK
 from wanesync.sync.record_versions import RecordWriter
+from wanesync.sync.runtime import LOCK_MS
 from wanesync.sync.writes.writer import WRITES
 
 PURCHASE = JobKind.PURCHASE
@@ -470,6 +471,64 @@ def test_totals_of_a_contact_that_was_merged_meanwhile_are_sent_again(roll_ups: 
     (job,) = roll_ups.work(HUBSPOT, PURCHASE)
     assert (job.state, job.reason) == (JobState.READY, "its contact was merged")
     assert (ledger(roll_ups).state, ledger(roll_ups).contact_id) == (PurchaseState.TODO, "2")
+
+
+def test_two_roll_ups_of_one_contact_are_never_under_way_together(roll_ups: LiveSync) -> None:
+    """The older of two requests may take effect last: its totals would stay."""
+    held: dict[str, str] = {}
+    waited: list[Job] = []
+
+    def answer(values: Mapping[str, Mapping[str, str]]) -> dict[str, None]:
+        if not waited:
+            roll_ups.pay("pi_2", "cus_1")
+            waited.extend(roll_ups.work(HUBSPOT, PURCHASE))
+        held.update(values["1"])
+        return taken(values)
+
+    roll_ups.hubspot.script("set_properties", answer)
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.work(HUBSPOT, PURCHASE)
+    assert [(job.key, job.waits_for, job.attempts) for job in waited] == [("pi_2", WaitCode.LOCK, 0)]
+    assert (ledger(roll_ups).state, ledger(roll_ups, "pi_2").state) == (PurchaseState.SENT, PurchaseState.TODO)
+    roll_ups.advance(LOCK_WAIT_MS)
+    roll_ups.work(HUBSPOT, PURCHASE)
+    assert (held[ROLL_UP_COUNT], held[ROLL_UP_TOTALS]) == ("2", "10.00 EUR")
+
+
+def test_a_roll_up_of_a_process_that_ended_does_not_keep_its_contact(roll_ups: LiveSync) -> None:
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.prepare(roll_ups.claim(HUBSPOT, PURCHASE))
+    roll_ups.clock.advance(7_000)
+    roll_ups.store.run(lambda tx: tx.jobs.requeue_abandoned())
+    roll_ups.advance(0)
+    roll_ups.pay("pi_2", "cus_1")
+    roll_ups.hubspot.script("set_properties", taken)
+    jobs = {job.key: job.waits_for for job in roll_ups.work(HUBSPOT, PURCHASE) if job.state is not JobState.DONE}
+    assert (jobs, ledger(roll_ups, "pi_2").state) == ({"pi_1": WaitCode.RESEND}, PurchaseState.SENT)
+
+
+def test_totals_whose_lock_ended_before_the_answer_are_sent_once_more(roll_ups: LiveSync) -> None:
+    def answer(values: Mapping[str, Mapping[str, str]]) -> dict[str, None]:
+        roll_ups.advance(LOCK_MS)
+        return taken(values)
+
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.hubspot.answer("set_properties", answer, taken)
+    (job,) = roll_ups.work(HUBSPOT, PURCHASE)
+    assert (job.state, job.waits_for) == (JobState.READY, WaitCode.RESEND)
+    roll_ups.advance(MAX_LATENESS_MS)
+    roll_ups.work(HUBSPOT, PURCHASE)
+    assert ledger(roll_ups).state is PurchaseState.SENT
+
+
+def test_news_does_not_shorten_the_wait_for_totals_that_may_still_arrive(roll_ups: LiveSync) -> None:
+    roll_ups.pay("pi_1", "cus_1")
+    roll_ups.hubspot.answer("set_properties", refused(HUBSPOT, Failure.SERVER), taken)
+    roll_ups.work(HUBSPOT, PURCHASE)
+    roll_ups.advance(60_000)
+    roll_ups.work(HUBSPOT, PURCHASE)
+    roll_ups.queue(HUBSPOT, "pi_1", PURCHASE)
+    assert roll_ups.work(HUBSPOT, PURCHASE) == []
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wanesync.core.errors import CallError, Failure
-from wanesync.core.jobs import MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest, WaitCode
+from wanesync.core.jobs import LOCK_WAIT_MS, MAX_ATTEMPTS, DeadClass, Job, JobKind, JobRequest, WaitCode
 from wanesync.core.model import Side
 from wanesync.core.purchases import Purchase, PurchaseState, Sink, roll_up
 from wanesync.core.setup.portal_checks import SETUP_WAIT
@@ -15,7 +15,7 @@ from wanesync.store.database import Tx
 from wanesync.sync.calls import DONE, AnyCall, Call, Next
 from wanesync.sync.job_results import fail, finish, reschedule, still_held
 from wanesync.sync.loader import lock_portal_state
-from wanesync.sync.runtime import Runtime
+from wanesync.sync.runtime import LOCK_MS, Runtime
 from wanesync.sync.writes.writer import DAY_MS, WRITES_OFF, are_writes_off
 
 SINK = "purchase_sink"
@@ -67,34 +67,41 @@ class PurchaseSender:
             row = rows.get(job.key)
             if row is None or row.state is PurchaseState.SENT:
                 finish(tx, job)
-                continue
-            if row.waits_for is WaitCode.NOTES_READ and job.waits_for == WaitCode.NONE:
+            elif row.waits_for is WaitCode.NOTES_READ and job.waits_for == WaitCode.NONE:
                 # Its process ended before there was an answer: the note may still be on its way.
                 _wait_for_late_note(tx, job, REASONS[WaitCode.NOTES_READ])
-                continue
-            contact_id = contacts[row.payment_id]
-            if contact_id and off:
-                data = {"kind": "purchase", "payment": row.payment_id}
-                tx.journal.add("would write", Side.HUBSPOT, contact_id, "", data)
-                reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
-            elif contact_id and (row.sink or sink) in blocked_sinks:
-                reschedule(tx, job, DAY_MS, WaitCode.SETUP, SETUP_WAIT, fixed=True)
-            elif contact_id:
-                kept = replace(row, contact_id=contact_id, sink=row.sink or sink)
-                wait = UNKNOWN_OUTCOMES.get(kept.sink or sink, WaitCode.NONE)
-                tx.purchases.set_state(
-                    row.payment_id,
-                    PurchaseState.TODO,
-                    contact_id=contact_id,
-                    sink=kept.sink,
-                    reason=REASONS[wait],
-                    waits_for=wait,
-                )
-                ready[row.payment_id] = (job, kept)
+            elif contact_id := contacts[row.payment_id]:
+                ready[row.payment_id] = (job, replace(row, contact_id=contact_id, sink=row.sink or sink))
             else:
                 self._wait(tx, job, row, recipients)
-        calls = [self._send(chosen, [v for v in ready.values() if v[1].sink is chosen]) for chosen in Sink]
+        _set_back_blocked(tx, ready, blocked_sinks, off=off)
+        self._lock_roll_ups(tx, ready)
+        for job, row in ready.values():
+            wait = UNKNOWN_OUTCOMES.get(row.sink or sink, WaitCode.NONE)
+            tx.purchases.set_state(
+                job.key,
+                PurchaseState.TODO,
+                contact_id=row.contact_id,
+                sink=row.sink,
+                reason=REASONS[wait],
+                waits_for=wait,
+            )
+        until_ms = tx.now_ms + LOCK_MS
+        calls = [self._send(chosen, [v for v in ready.values() if v[1].sink is chosen], until_ms) for chosen in Sink]
         return [call for call in calls if call.jobs]
+
+    def _lock_roll_ups(self, tx: Tx, ready: dict[str, tuple[Job, Purchase]]) -> None:
+        """Take the contacts of roll-ups, and put back payments whose contact is taken.
+
+        Of two requests for one contact at the same time, the one with the older totals may take effect last, whatever
+        the order of their answers (docs/correctness.md#roll-ups).
+        """
+        leads = _find_leads(ready.values())
+        held = self.runtime.lock_each(tx, {job.token: {f"roll-up:{i}"} for i, job in leads.items()})
+        for job, row in list(ready.values()):
+            if row.sink is Sink.PROPERTIES and leads[row.contact_id].token not in held:
+                del ready[job.key]
+                reschedule(tx, job, LOCK_WAIT_MS, WaitCode.LOCK, "another roll-up of its contact is under way")
 
     def _wait(self, tx: Tx, job: Job, row: Purchase, recipients: Recipients) -> None:
         """Let a payment wait for its contact, without attempts, or mark it unmatched when none will come in time."""
@@ -152,7 +159,7 @@ class PurchaseSender:
 
     # -- sending
 
-    def _send(self, sink: Sink, items: Sequence[tuple[Job, Purchase]]) -> AnyCall:
+    def _send(self, sink: Sink, items: Sequence[tuple[Job, Purchase]], until_ms: int) -> AnyCall:
         jobs = [job for job, _ in items]
         purchases = {row.payment_id: row for _, row in items}
         match sink:
@@ -161,7 +168,7 @@ class PurchaseSender:
             case Sink.NOTE:
                 return self._note(jobs, purchases)
             case Sink.PROPERTIES:
-                return self._roll_up(jobs, purchases)
+                return self._roll_up(jobs, purchases, until_ms)
 
     def _call(
         self,
@@ -184,7 +191,7 @@ class PurchaseSender:
         if error is None and row.sink is Sink.PROPERTIES and row.waits_for is WaitCode.RESEND:
             # An earlier attempt without an answer may still arrive, with totals that are old by now.
             tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
-            reschedule(tx, job, MAX_LATENESS_MS, WaitCode.RESEND, REASONS[WaitCode.RESEND])
+            reschedule(tx, job, MAX_LATENESS_MS, WaitCode.RESEND, REASONS[WaitCode.RESEND], fixed=True)
         elif error is None:
             tx.purchases.set_state(row.payment_id, PurchaseState.SENT)
             tx.journal.add("purchase", Side.HUBSPOT, row.contact_id, "", {"payment": row.payment_id, "sink": row.sink})
@@ -235,38 +242,70 @@ class PurchaseSender:
 
         return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.runtime.hubspot.read_note_marks(contact_id), then)
 
-    def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> Call[Outcomes]:
-        """Write roll-ups, recomputed from the ledger and never incremented."""
+    def _roll_up(self, jobs: list[Job], purchases: Mapping[str, Purchase], until_ms: int) -> Call[Outcomes]:
+        """Write roll-ups, recomputed from the ledger and never incremented.
+
+        ``until_ms``: when the locks of the contacts end by themselves.
+        """
         operation = "contacts.batch_update"
-        sent: dict[str, str] = {}
+        leads = _find_leads([(job, purchases[job.key]) for job in jobs])
+        sent: set[str] = set()
 
         def send() -> Outcomes:
             with self.runtime.store.reading() as tx:
-                # Read again: a merge may have moved them to another contact meanwhile.
-                sent.update({row.payment_id: row.contact_id for row in tx.purchases.get_many(purchases).values()})
-                values = {c: roll_up(tx.purchases.of_contact(c)) for c in sorted(set(sent.values()))}
-            return self.runtime.hubspot.set_properties(values)
+                # A merge may have moved them to a contact meanwhile that is not locked.
+                known = tx.purchases.get_many(purchases)
+                sent.update(i for i, row in known.items() if row.contact_id == purchases[i].contact_id)
+                contacts = {purchases[i].contact_id for i in sent}
+                values = {c: roll_up(tx.purchases.of_contact(c)) for c in sorted(contacts)}
+            return self.runtime.hubspot.set_properties(values) if values else {}
 
         def then(tx: Tx, answer: Outcomes | CallError) -> Next:
             mine = still_held(tx, jobs)
             if isinstance(answer, CallError):
                 for job in mine:
-                    row = purchases[job.key]
-                    if answer.failure is not Failure.NO_ANSWER and row.waits_for is not WaitCode.RESEND:
-                        tx.purchases.set_state(row.payment_id, PurchaseState.TODO)
+                    if answer.failure not in UNCERTAIN and purchases[job.key].waits_for is not WaitCode.RESEND:
+                        tx.purchases.set_state(job.key, PurchaseState.TODO)
                 fail(self.runtime, tx, mine, answer, operation)
                 return DONE
             known = tx.purchases.lock_many([job.key for job in mine])
             for job in mine:
-                contact_id = sent.get(job.key, "")
-                if known[job.key].contact_id != contact_id:
+                row = purchases[job.key]
+                if job.key not in sent or known[job.key].contact_id != row.contact_id:
                     # Merged while this was under way: what arrived may be the totals of a part.
                     reschedule(tx, job, MIN_CONTACT_WAIT_MS, WaitCode.CONTACT, "its contact was merged")
-                else:
-                    self._settle(tx, job, purchases[job.key], operation, _find_outcome(answer, contact_id))
+                    continue
+                if leads[row.contact_id] not in mine or tx.now_ms >= until_ms:
+                    # The lock ended before the answer: another roll-up of the contact may have been under way.
+                    row = replace(row, waits_for=WaitCode.RESEND)
+                self._settle(tx, job, row, operation, _find_outcome(answer, row.contact_id))
             return DONE
 
         return Call(Side.HUBSPOT, operation, jobs, send, then)
+
+
+def _find_leads(items: Iterable[tuple[Job, Purchase]]) -> dict[str, Job]:
+    """Contact -> the job that holds its lock for all roll-ups of one batch."""
+    leads: dict[str, Job] = {}
+    for job, row in items:
+        if row.sink is Sink.PROPERTIES:
+            leads.setdefault(row.contact_id, job)
+    return leads
+
+
+def _set_back_blocked(
+    tx: Tx, ready: dict[str, tuple[Job, Purchase]], blocked_sinks: Collection[str], *, off: bool
+) -> None:
+    """Put back the payments that must not be sent now: writes are off, or the portal lacks what their sink needs."""
+    for job, row in list(ready.values()):
+        if off:
+            tx.journal.add("would write", Side.HUBSPOT, row.contact_id, "", {"kind": "purchase", "payment": job.key})
+            reschedule(tx, job, DAY_MS, WaitCode.WRITES_OFF, WRITES_OFF, fixed=True)
+        elif row.sink in blocked_sinks:
+            reschedule(tx, job, DAY_MS, WaitCode.SETUP, SETUP_WAIT, fixed=True)
+        else:
+            continue
+        del ready[job.key]
 
 
 def _mark_unmatched(tx: Tx, job: Job, row: Purchase, why: str) -> None:
