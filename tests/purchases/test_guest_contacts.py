@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tests.support.core_builders import contact, customer
@@ -12,7 +12,7 @@ from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Note, NoteCode, Record, Side, guest_key
 from wanesync.core.plan import COUNTERPART_DELETED
 from wanesync.core.ports import CreateItem
-from wanesync.core.purchases import PurchaseState, Sink
+from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.purchases.guest_contacts import DECISION_WAIT_MS, LISTING_WAIT_MS
 from wanesync.purchases.sender import SINK
 from wanesync.sync.restored import end_listing
@@ -253,3 +253,54 @@ def test_a_guest_whose_address_is_on_two_contacts_queues_no_payment_again(live: 
     live.store.run(lambda tx: tx.jobs.finish_many(tx.jobs.claim(HUBSPOT, [JobKind.PURCHASE], 9, "w1")))
     assert work(live).state is JobState.DONE
     assert not live.is_queued(HUBSPOT, "pi_1", JobKind.PURCHASE)
+
+
+def test_the_payment_of_a_customer_that_names_the_address_is_not_the_guests(live: LiveSync) -> None:
+    """A charge may name any billing address: that of a shared mailbox, of a colleague, of a parent."""
+    live.know(customer("cus_1", email="ann@example.com"))
+    live.pay("pi_ann", "cus_1", EMAIL)
+    pay(live)
+    live.hubspot.answer("create_contacts", made)
+    live.carry_out(live.prepare([job for job in live.claim(HUBSPOT) if job.key.startswith("guest:")]))
+    with live.store.reading() as tx:
+        rows = tx.purchases.get_many(["pi_ann", "pi_1"])
+    assert (rows["pi_ann"].contact_id, rows["pi_1"].contact_id) == ("", "7")
+    live.link(contact("1", email="ann@example.com"), customer("cus_1", email="ann@example.com"))
+    sent: dict[str, str] = {}
+
+    def send(items: Mapping[str, Purchase]) -> dict[str, None]:
+        sent.update({i: payment.contact_id for i, payment in items.items()})
+        return dict.fromkeys(items)
+
+    live.hubspot.script("send_events", send)
+    live.work(HUBSPOT, JobKind.PURCHASE)
+    assert sent == {"pi_ann": "1", "pi_1": "7"}
+
+
+def test_no_contact_is_created_for_the_billing_address_of_a_customer(live: LiveSync) -> None:
+    live.know(customer("cus_1", email="ann@example.com"))
+    live.pay("pi_ann", "cus_1", EMAIL)
+    live.store.run(lambda tx: tx.settings.put(SINK, Sink.CUSTOM_EVENT))
+    live.work(HUBSPOT, JobKind.PURCHASE)
+    live.queue(HUBSPOT, guest_key(live.store.hmac(EMAIL)))
+    (job,) = [job for job in live.claim(HUBSPOT) if job.key.startswith("guest:")]
+    live.carry_out(live.prepare([job]))
+    assert (live.look([job])[0].state, live.hubspot.requests) == (JobState.DONE, [])
+
+
+def test_the_address_of_a_contact_is_not_that_of_an_erased_payment(live: LiveSync) -> None:
+    """A privacy deletion empties the address of an old payment; its hash stays, and the deletion may be lifted."""
+    live.store.run(lambda tx: tx.settings.put(SINK, Sink.CUSTOM_EVENT))
+    live.pay("pi_0", "", EMAIL)
+    live.store.run(lambda tx: tx.purchases.set_state("pi_0", PurchaseState.UNMATCHED, reason="held"))
+    live.store.run(lambda tx: tx.jobs.finish_many(tx.jobs.claim(HUBSPOT, [JobKind.PURCHASE], 9, "w1")))
+    live.store.run(lambda tx: tx.erasure.erase(["9"], [], [live.store.hmac(EMAIL)]))
+    pay(live)
+    created: list[str] = []
+
+    def create(items: Sequence[CreateItem]) -> dict[str, Record]:
+        created.extend(item.properties["email"] for item in items)
+        return made(items)
+
+    live.hubspot.answer("create_contacts", create)
+    assert (work(live).state, created) == (JobState.DONE, [EMAIL])

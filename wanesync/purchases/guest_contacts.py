@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wanesync.core.errors import CallError, Failure
@@ -72,8 +72,10 @@ class GuestContacts:
             tx.pending_writes.record_result(opened[0].id, WriteResult.LOST)
             opened = []
         waiting = tx.purchases.get_many(tx.purchases.waiting_for_hmacs([hmac]))
+        # Of an erased person's payment the address is empty.
+        guests = [payment for payment in _of_guests(waiting.values()) if payment.email]
         # A payment made after the deletion is a new sign of the person (docs/correctness.md#tombstones).
-        newest_ms = max((payment.occurred_ms for payment in waiting.values()), default=0)
+        newest_ms = max((payment.occurred_ms for payment in guests), default=0)
         carriers = tx.records.by_hmacs([hmac]).get(hmac, set())
         customers = [i for side, i in carriers if side is Side.STRIPE]
         # Where a customer carries the address, that customer decides: its contact was deleted.
@@ -81,7 +83,7 @@ class GuestContacts:
         contact = any(side is Side.HUBSPOT for side, _ in carriers)
         links = tx.links.of_records([(Side.STRIPE, i) for i in customers]) if customers else []
         linked = any(link.state is LinkState.ACTIVE for link in links)
-        if not opened and (not waiting or contact or linked or deleted):
+        if not opened and (not guests or contact or linked or deleted):
             self._wake_settled(tx, job, waiting)
             finish(tx, job)
             return None
@@ -90,22 +92,22 @@ class GuestContacts:
             reschedule(tx, job, wait_ms, code, reason, fixed=True)
             return None
         if customers or tx.pending_writes.open_for_hmacs([hmac]):
-            self._wait_for_others(tx, job, customers, waiting)
+            self._wait_for_others(tx, job, customers, guests)
             return None
         try:
-            return self._store_pending(tx, job, hmac, next(iter(waiting.values())).email)
+            return self._store_pending(tx, job, hmac, guests[0].email)
         except EmailIntentTaken:
             wait_turn(tx, job, WaitCode.EMAIL_BEING_CREATED, OTHER_JOB, PREREQUISITE_MS)
             return None
 
-    def _wait_for_others(self, tx: Tx, job: Job, customers: Sequence[str], waiting: Mapping[str, Purchase]) -> None:
+    def _wait_for_others(self, tx: Tx, job: Job, customers: Sequence[str], guests: Sequence[Purchase]) -> None:
         """Wait for the jobs that link or create the address; for a customer's decision no longer than its payments do.
 
         A payment that was given up comes back, with a job of its guest, when something is linked or made.
         """
         stored = tx.records.get_many([(Side.STRIPE, i) for i in customers])
         noted = any(one.note for one in stored.values())
-        given_up = bool(waiting) and all(row.state is PurchaseState.UNMATCHED for row in waiting.values())
+        given_up = bool(guests) and all(row.state is PurchaseState.UNMATCHED for row in guests)
         if noted and given_up and not tx.pending_writes.open_for_hmacs([split_key(job.key)[1]]):
             finish(tx, job)
             return
@@ -191,11 +193,16 @@ class GuestContacts:
         )
         if made:
             # It is this guest's, even if a user changed its address before our create was answered.
-            for payment_id in waiting:
-                tx.purchases.set_state(payment_id, PurchaseState.TODO, contact_id=made)
+            for payment in _of_guests(tx.purchases.get_many(waiting).values()):
+                tx.purchases.set_state(payment.payment_id, PurchaseState.TODO, contact_id=made)
         wake_purchases(tx, waiting)
         tx.jobs.put_many([JobRequest(Side.HUBSPOT, JobKind.READ, i) for i in records])
         finish(tx, job)
+
+
+def _of_guests(rows: Iterable[Purchase]) -> list[Purchase]:
+    """The payments without a customer: only these go to a guest's contact, whatever address the others name."""
+    return sorted((row for row in rows if not row.customer_id), key=lambda row: (row.created_ms, row.payment_id))
 
 
 def _find_obstacle(tx: Tx, *, off: bool) -> tuple[int, WaitCode, str] | None:
