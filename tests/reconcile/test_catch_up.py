@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.support.core_builders import stored
 from tests.support.reconcile_harness import OpenPacer, Sides, make_runtime
 from tests.support.store_fixtures import Clock
 from wanesync.core.errors import CallError, Failure
@@ -128,6 +129,14 @@ def test_contacts_that_changed_are_queued_for_a_read(store: Store, sides: Sides,
     assert (result.changed, result.requests) == (3, 1)
     with store.reading() as tx:
         assert {(row["lane"], row["kind"], row["ready"]) for row in tx.jobs.depth()} == {("hubspot", "read", 3)}
+
+
+def test_a_hit_that_does_not_show_when_it_changed_is_read(store: Store, sides: Sides, catch_up: CatchUp) -> None:
+    sides.add_contact("1", email="1@example.com")
+    with store.transaction() as tx:
+        tx.records.put_many([stored(sides.contacts["1"])])
+    sides.search_modified = lambda _since_ms, _above_id: [("1", 0)]  # type: ignore[method-assign] # in place of the answer
+    assert catch_up.run(HUBSPOT).changed == 1
 
 
 def test_a_full_page_of_search_results_is_followed_by_the_next(sides: Sides, catch_up: CatchUp) -> None:

@@ -68,6 +68,12 @@ def test_a_change_webhooks_missed_is_read_and_counted(runtime: Runtime, sides: S
     assert set(changes.losses.missed(HUBSPOT)) == {"phone"}
 
 
+def test_a_hit_that_does_not_show_when_it_changed_is_read(runtime: Runtime, sides: Sides) -> None:
+    sides.search_modified = lambda _since_ms, _above_id: [("1", 0)]  # type: ignore[method-assign] # in place of the answer
+    changes, _ = read(runtime, sides)
+    assert (sides.calls["read_contacts"], changes.read[HUBSPOT]) == (1, 1)
+
+
 def test_a_customer_is_read_once_for_all_its_events(runtime: Runtime, sides: Sides) -> None:
     sides.add_customer("cus_1", email="ana@example.com", phone="114")
     sides.events = [event(sides, "cus_1"), event(sides, "cus_1", "created")]

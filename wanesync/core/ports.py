@@ -190,7 +190,7 @@ class HubSpotPort(Protocol):
     def search_modified(self, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
         """Return up to 200 (id, lastmodifieddate in ms) modified since ``since_ms``, in id order.
 
-        ``above_id``: only ids above this one, "" for all.
+        0: the hit does not show when; it may be newer than our copy. ``above_id``: only ids above this one, "" for all.
         """
         ...
 

@@ -186,7 +186,7 @@ class CatchUp:
         reads = []
         for contact_id, modified_ms in hits:
             old = stored.get((Side.HUBSPOT, contact_id))
-            if old is None or old.record.modified_ms < modified_ms:
+            if old is None or not modified_ms or old.record.modified_ms < modified_ms:
                 reads.append(JobRequest(Side.HUBSPOT, JobKind.READ, contact_id, Priority.LIVE))
         tx.jobs.put_many(reads)
         return len(reads)

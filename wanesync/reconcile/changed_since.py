@@ -175,7 +175,7 @@ class ChangesReader:
                 stored = copies.get(i, old)
                 changes.changed[Side.HUBSPOT].add(i)
                 lacks = stored is None or stored.may_return or bool(stored.record.unknown)
-                if lacks or (stored is not None and stored.record.modified_ms < modified_ms):
+                if lacks or not modified_ms or (stored is not None and stored.record.modified_ms < modified_ms):
                     chosen.append(i)
             if len(hits) < SEARCH_PAGE_SIZE:
                 return chosen

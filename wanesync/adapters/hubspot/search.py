@@ -17,7 +17,7 @@ ID = "hs_object_id"
 
 
 def find_modified(client: HubSpotClient, since_ms: int, above_id: str) -> Sequence[tuple[str, int]]:
-    """Return (id, lastmodifieddate in ms) in id order, above ``above_id``: 200, or fewer at the end.
+    """Return (id, lastmodifieddate in ms, 0 if unusable) in id order, above ``above_id``: 200, or fewer at the end.
 
     A hit without a usable id is left out; then another request fills the page. Raises ``CallError``.
     """
