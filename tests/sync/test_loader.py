@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
+import pytest
+
 from tests.support.core_builders import contact, customer, stored
 from tests.support.core_builders import link as build_link
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync
 from wanesync.core.change_guard import HeldValue, HoldKind
-from wanesync.core.jobs import JobKind
+from wanesync.core.jobs import JobKind, JobRequest, WaitCode
 from wanesync.core.model import Event, LinkState, PendingWrite, RecordRef, Side, StoredRecord, WriteKind, WriteResult
 from wanesync.core.plan import PlanContext
 from wanesync.sync.intake import store_events
+from wanesync.sync.job_results import reschedule
 from wanesync.sync.loader import key_of, load_contexts
 from wanesync.sync.record_versions import RecordWriter
 
@@ -201,6 +204,28 @@ def test_records_with_a_read_that_is_queued_are_named(live: LiveSync) -> None:
     live.queue(STRIPE, "cus_1", JobKind.READ)
     live.queue(HUBSPOT, "9", JobKind.READ)
     assert load(live)[KEY].reading == {(STRIPE, "cus_1")}
+
+
+@pytest.mark.parametrize(
+    ("facts", "waited_for"),
+    [("later", False), ("due", True), ("running", True), ("failed", True), ("event", True), ("complete", True)],
+)
+def test_a_later_read_for_a_missing_field_is_not_waited_for(live: LiveSync, facts: str, *, waited_for: bool) -> None:
+    live.know(ANN if facts == "complete" else replace(ANN, unknown=frozenset({"city"})))
+    request = JobRequest(HUBSPOT, JobKind.READ, "1", due_ms=live.clock.ms + 10_000)
+    live.store.run(lambda tx: tx.jobs.put(request))
+    if facts == "event":
+        event = Event("e1", HUBSPOT, "updated", "1", live.clock.ms, {"city": "Paris"}, source="user:CRM_UI/7")
+        live.store.run(lambda tx: tx.events.put_many([event]))
+    if facts in ("due", "running", "failed"):
+        live.advance(10_000)
+    if facts in ("running", "failed"):
+        (job,) = live.claim(HUBSPOT, JobKind.READ)
+    if facts == "running":
+        live.store.run(lambda tx: tx.jobs.put(replace(request, due_ms=live.clock.ms + 60_000)))
+    if facts == "failed":
+        live.store.run(lambda tx: reschedule(tx, job, 60_000, WaitCode.BACKOFF, "HTTP 500"))
+    assert load(live)[KEY].reading == ({(HUBSPOT, "1")} if waited_for else set())
 
 
 def test_it_says_whether_both_sides_were_listed() -> None:

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from tests.support.core_builders import contact, customer
-from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync, customer_answer, refused
+from tests.support.live_sync import HUBSPOT, SECOND_MS, STRIPE, LiveSync, created, customer_answer, refused
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import Job, JobKind, JobState, WaitCode
 from wanesync.core.model import Event, LinkState, Record, Side
@@ -317,6 +317,26 @@ def test_a_field_that_answers_lack_is_read_for_with_growing_waits_and_then_no_mo
     assert [wait // 1000 for wait in waits] == [10, 60, 600]
     assert not live.is_queued(STRIPE, KEY)
     assert not live.conflicts()
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["link by e-mail", "creation"])
+def test_a_field_that_answers_lack_delays_no_counterpart_past_the_first_read(live: LiveSync, *, is_known: bool) -> None:
+    if is_known:
+        live.know(replace(CUS, other_id=""))
+    values = {"email": "ann@example.com", "phone": "+33 1"}
+    lacking = replace(ANN, other_id="", values=values, unknown=frozenset({"city"}), modified_ms=5)
+    live.hubspot.script("read_contacts", lambda ids: dict.fromkeys(ids, lacking))
+    live.hubspot.script("update_contacts", lambda items: {item.trace: lacking for item in items})
+    live.stripe.script("create_customer", lambda _body, _key: created({"email": "ann@example.com"}))
+    live.stripe.script("update_customer", lambda *_: customer_answer(CUS, live.clock.ms))
+    live.queue(HUBSPOT, "1", JobKind.READ)
+    for _ in range(5):
+        live.work(HUBSPOT, JobKind.READ)
+        live.work(HUBSPOT)
+        live.work(STRIPE)
+        live.advance(SECOND_MS)
+    assert live.is_queued(HUBSPOT, "1", JobKind.READ)
+    assert len(live.links("1")) == 1
 
 
 def test_a_field_that_is_answered_again_goes_on_from_the_base(live: LiveSync) -> None:

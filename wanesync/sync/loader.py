@@ -223,8 +223,23 @@ def _find_reading(tx: Tx, loader: _Loader) -> frozenset[RecordRef]:
     for side in Side:
         ids = sorted({i for at, i in loader.records if at is side})
         if ids:
-            found |= {(side, i) for i in tx.jobs.pending_keys(side, JobKind.READ, ids)}
+            pending = tx.jobs.pending_keys(side, JobKind.READ, ids)
+            found |= {(side, i) for i in pending - _find_rereads(tx, loader, side, pending)}
     return frozenset(found)
+
+
+def _find_rereads(tx: Tx, loader: _Loader, side: Side, pending: Collection[str]) -> set[str]:
+    """Records whose pending read is a later one for a field that an answer lacked: nothing waits for that.
+
+    A read that is due, runs, failed before or is to cover an event is another one (docs/correctness.md#unknown-fields).
+    """
+    lacking = sorted(i for i in pending if _is_asked_again(loader.records[side, i]))
+    later = tx.jobs.keys_due_later(side, JobKind.READ, lacking) if lacking else set()
+    return later - {mark.record_id for mark in tx.events.unread_marks(side, sorted(later))} if later else later
+
+
+def _is_asked_again(stored: StoredRecord) -> bool:
+    return bool(stored.unanswered and stored.record.unknown) and stored.alive and not stored.stale
 
 
 def _ref(key: str) -> RecordRef:

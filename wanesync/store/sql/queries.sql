@@ -523,6 +523,10 @@ ORDER BY lane, kind, key /* skip locked */;
 SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready'
 UNION SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'running';
 
+-- name: keys_due_later
+SELECT key FROM jobs WHERE lane = :lane AND kind = :kind AND key IN (:keys) AND state = 'ready' AND due_ms > :now AND waits_for = ''
+AND NOT EXISTS (SELECT 1 FROM jobs r WHERE r.lane = jobs.lane AND r.kind = jobs.kind AND r.key = jobs.key AND r.state = 'running');
+
 -- The oldest arrival is of jobs that are due or run; without one, of those that wait.
 -- name: job_depth
 SELECT lane, kind, priority, SUM(CASE WHEN state = 'ready' THEN 1 ELSE 0 END),

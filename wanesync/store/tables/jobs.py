@@ -506,6 +506,11 @@ class Jobs(Table):
             {row[0] for row in self._session.rows("pending_keys", lane=lane, kind=kind, keys=keys)} if keys else set()
         )
 
+    def keys_due_later(self, lane: Side, kind: JobKind, keys: Collection[str]) -> set[str]:
+        """Those of ``keys`` whose only job is ready, was queued for a later time and waits for nothing else."""
+        rows = self._session.rows("keys_due_later", lane=lane, kind=kind, keys=keys, now=self._session.now_ms)
+        return {row[0] for row in rows}
+
     def depth(self) -> list[Depth]:
         """Number of ready and running jobs per lane, kind and priority."""
         names = "lane kind priority ready running oldest_arrived_ms due retrying".split()
