@@ -261,6 +261,36 @@ def test_a_phone_cut_by_stripe_does_not_come_back_cut() -> None:
     assert not merge(pair, FIELDS, "keep").writes[HUBSPOT]
 
 
+# -- fields that are written to one side only
+
+
+@pytest.mark.parametrize(
+    ("direction", "base", "here", "there", "listed"),
+    [
+        (Direction.TO_STRIPE, ("Bonn", "Bonn"), "Bonn", "Ulm", (STRIPE, "Ulm")),
+        (Direction.TO_STRIPE, ("Bonn", "Bonn"), "Bonn", "", (HUBSPOT, "Bonn")),
+        (Direction.TO_HUBSPOT, ("Bonn", "Bonn"), "Ulm", "Bonn", (HUBSPOT, "Ulm")),
+    ],
+)
+def test_an_edit_of_the_side_that_a_one_way_field_is_written_to_stands_and_is_listed(
+    direction: Direction, base: BasePair, here: str, there: str, listed: tuple[Side, str]
+) -> None:
+    merged = meet(here, there, base, one_field(direction=direction))
+    assert merged.writes == {HUBSPOT: {}, STRIPE: {}}
+    assert merged.base == {"city": (here, there)}
+    assert [(c.side, c.value, c.kind) for c in merged.immediate_conflicts] == [(*listed, "differ")]
+    settled = meet(here, there, merged.base["city"], one_field(direction=direction))
+    assert not settled.immediate_conflicts
+
+
+def test_the_next_edit_of_its_source_replaces_what_was_edited_where_a_one_way_field_is_written_to() -> None:
+    merged = meet("Köln", "Ulm", ("Bonn", "Ulm"), one_field(direction=Direction.TO_STRIPE))
+    assert written(merged, STRIPE) == {"city": "Köln"}
+    assert [(c.value, c.kind) for c in merged.conflicts[STRIPE]] == [("Ulm", "policy")]
+    same = meet("Ulm", "Ulm", ("Bonn", "Ulm"), one_field(direction=Direction.TO_STRIPE))
+    assert (same.agreed, same.writes[STRIPE]) == (["city"], {})
+
+
 # -- names of businesses
 
 

@@ -85,6 +85,23 @@ def test_an_edited_value_that_is_overwritten_is_a_conflict(pair: Pair, differ: D
                 assert change.before in [c.value for c in merged.conflicts[side] if c.field == name]
 
 
+@given(then=CITY, edit=CITY, later=CITY, fields=MAP)
+@STEADY
+def test_an_edit_that_a_one_way_field_overwrites_later_is_a_conflict(
+    then: str, edit: str, later: str, fields: FieldMap
+) -> None:
+    (spec,) = fields.specs
+    target = STRIPE if spec.direction is not Direction.TO_HUBSPOT else HUBSPOT
+    values = {target: edit, target.other: then}
+    edited = Pair(contact(city=values[HUBSPOT]), customer(city=values[STRIPE]), {"city": (then, then)})
+    rested = carry_out(edited, merge(edited, fields, "keep"))
+    source = "customer" if target is HUBSPOT else "contact"
+    again = replace(rested, **{source: replace(getattr(rested, source), values={"city": later})})
+    merged = merge(again, fields, "keep")
+    if "city" in merged.writes[target] and edit and spec.direction is not Direction.BOTH and not spec.agree(then, edit):
+        assert edit in [conflict.value for conflict in merged.conflicts[target] if conflict.kind == "policy"]
+
+
 # -- what holds for every pair
 
 

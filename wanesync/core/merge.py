@@ -407,25 +407,29 @@ def _three_way(pair: Pair, spec: FieldSpec, base_pair: BasePair, merged: MergeRe
     if len(changed) == len(Side) and not spec.direction.reaches(winner.other):
         winner = winner.other
     if not spec.direction.reaches(winner.other):
+        # An edit of the side that a one-way field is written to: the next edit of the other side replaces it.
         merged.base[spec.name] = (hubspot, stripe)
+        standing = winner if pair.value(winner, spec.name) else winner.other
+        merged.immediate_conflicts.append(_lost_value(pair, spec, standing, "differ"))
         return
     if _write(pair, spec, winner.other, merged):
-        if len(changed) == len(Side) or _never_fitted(pair, spec, base_pair, winner.other):
+        if len(changed) == len(Side) or _never_flowed(pair, spec, base_pair, winner.other):
             merged.conflicts[winner.other].append(_lost_value(pair, spec, winner.other, "policy"))
         return
     merged.base[spec.name] = (hubspot, stripe)
     _note_unsplit(pair, spec, winner.other, merged, edited=winner.other in changed)
 
 
-def _never_fitted(pair: Pair, spec: FieldSpec, base_pair: BasePair, side: Side) -> bool:
+def _never_flowed(pair: Pair, spec: FieldSpec, base_pair: BasePair, side: Side) -> bool:
     """Return whether a side holds a value that could not flow: the edit that replaces it was made without seeing it.
 
-    Its own conflict closes with that edit (docs/correctness.md#values-that-do-not-fit).
+    It did not fit the other side, or the field is not written there. Its own conflict closes with that edit
+    (docs/correctness.md#values-that-do-not-fit, #one-way-fields).
     """
     value, other = pair.value(side, spec.name), side.other
-    if not value or (side, spec.name) in pair.late or spec.agree(*base_pair) or not spec.direction.reaches(other):
+    if not value or (side, spec.name) in pair.late or spec.agree(*base_pair):
         return False
-    return spec.convert(other, value, _base_value(base_pair, other)) is None
+    return not spec.direction.reaches(other) or spec.convert(other, value, _base_value(base_pair, other)) is None
 
 
 def _note_unsplit(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult, *, edited: bool = False) -> None:
