@@ -15,6 +15,7 @@ from wanesync.core.model import LinkState, Note, NoteCode
 from wanesync.core.purchases import Purchase
 from wanesync.purchases.recipients import Recipients
 from wanesync.store.database import Tx
+from wanesync.sync.record_versions import RecordWriter
 
 ANN = contact("1", email="ann@example.com")
 CUS = customer("cus_1", email="ann@example.com")
@@ -138,6 +139,23 @@ def test_two_contacts_with_the_address_are_no_answer(live: LiveSync) -> None:
 def test_a_guest_without_an_address_has_no_contact(live: LiveSync) -> None:
     live.know(ANN)
     assert find(live, payment(live)) == ""
+
+
+@pytest.mark.parametrize("linked", [True, False], ids=["by link", "by address"])
+def test_a_contact_that_reads_do_not_find_is_none_and_is_read_again(live: LiveSync, *, linked: bool) -> None:
+    live.link(ANN, CUS)
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx, planned=True) as records:
+        records.mark_absent(HUBSPOT, "1")
+    row = payment(live, "cus_1") if linked else payment(live, email="ann@example.com")
+    assert (find(live, row), final_reason(live, row)) == ("", "")
+    assert requests(live, row) == [JobRequest(HUBSPOT, JobKind.READ, "1", Priority.PURCHASE)]
+
+
+def test_of_two_contacts_with_the_address_the_one_that_is_there_is_chosen(live: LiveSync) -> None:
+    live.know(ANN, replace(ANN, id="2"))
+    with live.store.transaction() as tx, RecordWriter(live.runtime, tx, planned=True) as records:
+        records.mark_absent(HUBSPOT, "1")
+    assert find(live, payment(live, email="ann@example.com")) == "2"
 
 
 # -- why none will ever come

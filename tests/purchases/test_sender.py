@@ -11,9 +11,17 @@ from tests.support.core_builders import contact, customer
 from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, refused
 from wanesync.core.errors import CallError, Failure
 from wanesync.core.jobs import LOCK_WAIT_MS, MAX_ATTEMPTS, DeadClass, Job, JobKind, JobState, WaitCode
-from wanesync.core.model import Note, NoteCode
+from wanesync.core.model import LinkState, Note, NoteCode
 from wanesync.core.purchases import ROLL_UP_COUNT, ROLL_UP_TOTALS, Purchase, PurchaseState, Sink
-from wanesync.purchases.sender import GONE_WAIT_MS, MAX_CONTACT_WAIT_MS, MAX_LATENESS_MS, MIN_CONTACT_WAIT_MS, SINK
+from wanesync.purchases.sender import (
+    GONE,
+    GONE_WAIT_MS,
+    MAX_CONTACT_WAIT_MS,
+    MAX_LATENESS_MS,
+    MIN_CONTACT_WAIT_MS,
+    NOTE_IN_DOUBT,
+    SINK,
+)
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import LOCK_MS
 from wanesync.sync.writes.writer import WRITES
@@ -190,6 +198,73 @@ def test_a_contact_that_is_missing_for_good_is_asked_for_less_and_less_often(eve
     assert (job.state, job.dead_class, job.reason) == (JobState.DEAD, DeadClass.UNMATCHED, "its contact is gone")
 
 
+def mark_missing(live: LiveSync, contact_id: str) -> None:
+    """Reads do not find a contact for so long that it counts as missing."""
+    for ms in (0, 1_000, 10_000, 60_000):
+        live.advance(ms)
+        with live.store.transaction() as tx, RecordWriter(live.runtime, tx) as records:
+            records.mark_absent(HUBSPOT, contact_id)
+
+
+def test_no_event_is_sent_to_a_contact_that_is_missing_and_it_is_sent_when_that_is_found(events: LiveSync) -> None:
+    """HubSpot answers an event for a contact that is not there with 204, and drops it."""
+    bob = contact("3", email="work@example.com")
+    events.link(bob, customer("cus_3", email="bob@example.com"))
+    mark_missing(events, "3")
+    events.pay("pi_1", "cus_3")
+    (job,) = events.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, ledger(events).state, ledger(events).reason) == (WaitCode.CONTACT, "waiting", GONE)
+    assert events.is_queued(HUBSPOT, "3", JobKind.READ)
+    events.advance(25 * HOUR_MS)
+    events.work(HUBSPOT, PURCHASE)
+    assert (ledger(events).state, ledger(events).reason) == (PurchaseState.UNMATCHED, GONE)
+    with events.store.transaction() as tx, RecordWriter(events.runtime, tx) as records:
+        records.store_contact(bob)
+    events.hubspot.answer("send_events", taken)
+    events.work(HUBSPOT, PURCHASE)
+    assert (ledger(events).state, ledger(events).contact_id) == (PurchaseState.SENT, "3")
+
+
+def test_an_event_goes_to_the_next_contact_when_that_of_its_first_attempt_is_deleted(events: LiveSync) -> None:
+    events.pay("pi_1", "cus_1")
+    events.hubspot.answer("send_events", refused(HUBSPOT, Failure.NO_ANSWER), taken)
+    events.work(HUBSPOT, PURCHASE)
+    events.advance(60_000)
+    events.delete(HUBSPOT, "1")
+    events.work(HUBSPOT, PURCHASE)
+    assert (ledger(events).state, ledger(events).contact_id) == (PurchaseState.WAITING, "")
+    relink(events)
+    events.advance(60_000)
+    events.work(HUBSPOT, PURCHASE)
+    assert (ledger(events).state, ledger(events).contact_id) == (PurchaseState.SENT, "2")
+
+
+def test_a_payment_given_up_because_its_contact_is_gone_goes_to_the_next_one(notes: LiveSync) -> None:
+    notes.pay("pi_1", "cus_1")
+    notes.advance(25 * HOUR_MS)
+    notes.hubspot.answer("create_notes", {"pi_1": refused(HUBSPOT, Failure.NOT_FOUND)}, taken)
+    notes.work(HUBSPOT, PURCHASE)
+    assert (ledger(notes).state, ledger(notes).contact_id) == (PurchaseState.UNMATCHED, "")
+    relink(notes)
+    notes.queue(HUBSPOT, "pi_1", PURCHASE)
+    notes.work(HUBSPOT, PURCHASE)
+    assert (ledger(notes).state, ledger(notes).contact_id) == (PurchaseState.SENT, "2")
+
+
+def test_a_payment_is_not_given_up_where_another_contact_can_be_found(notes: LiveSync) -> None:
+    def create(_items: Mapping[str, Purchase]) -> dict[str, CallError]:
+        relink(notes)
+        return {"pi_1": refused(HUBSPOT, Failure.NOT_FOUND)}
+
+    notes.pay("pi_1", "cus_1")
+    notes.advance(25 * HOUR_MS)
+    notes.hubspot.answer("create_notes", create, taken)
+    notes.work(HUBSPOT, PURCHASE)
+    notes.advance(GONE_WAIT_MS)
+    notes.work(HUBSPOT, PURCHASE)
+    assert (ledger(notes).state, ledger(notes).contact_id) == (PurchaseState.SENT, "2")
+
+
 def test_a_batch_without_an_answer_counts_as_an_attempt_and_keeps_its_contact(events: LiveSync) -> None:
     events.pay("pi_1", "cus_1")
     events.hubspot.answer("send_events", refused(HUBSPOT, Failure.NO_ANSWER), taken)
@@ -316,6 +391,7 @@ def test_a_note_waits_whose_contact_s_notes_were_read_while_writes_were_turned_o
     assert sent_items(notes, "create_notes") == [["pi_1"]]
     notes.store.run(lambda tx: tx.settings.put(WRITES, "on"))
     notes.store.run(lambda tx: tx.jobs.make_due(WaitCode.WRITES_OFF))
+    notes.hubspot.script("read_note_marks", lambda _contact_id: frozenset())
     notes.hubspot.answer("create_notes", taken)
     notes.work(HUBSPOT, PURCHASE)
     assert notes.look([job])[0].state is JobState.DONE
@@ -367,12 +443,75 @@ def test_each_contact_with_a_doubtful_note_is_read(notes: LiveSync) -> None:
     assert [name for name, _ in notes.hubspot.requests] == ["create_notes", "read_note_marks", "read_note_marks"]
 
 
-def test_notes_of_a_contact_that_is_gone_look_for_another_one(notes: LiveSync) -> None:
+def test_a_note_in_doubt_waits_for_its_contact_that_is_gone(notes: LiveSync) -> None:
     lose_the_answer(notes)
     notes.hubspot.answer("read_note_marks", refused(HUBSPOT, Failure.NOT_FOUND))
     (job,) = notes.work(HUBSPOT, PURCHASE)
-    assert (job.waits_for, ledger(notes).contact_id) == (WaitCode.CONTACT, "")
+    assert job.waits_for == WaitCode.CONTACT
+    assert (ledger(notes).contact_id, ledger(notes).waits_for) == ("1", WaitCode.NOTES_READ)
     assert notes.is_queued(HUBSPOT, "1", JobKind.READ)
+
+
+def test_a_note_is_not_made_twice_on_a_contact_that_is_deleted_and_restored(notes: LiveSync) -> None:
+    """The notes of a deleted contact cannot be read, and its associations look as if it had none."""
+    lose_the_answer(notes)
+    notes.hubspot.answer("read_note_marks", frozenset(), frozenset({"pi_1"}))
+    notes.hubspot.answer("create_notes", {"pi_1": refused(HUBSPOT, Failure.NOT_FOUND)})
+    (job,) = notes.work(HUBSPOT, PURCHASE)
+    assert (job.waits_for, ledger(notes).waits_for) == (WaitCode.CONTACT, WaitCode.NOTES_READ)
+    notes.advance(60_000)
+    notes.work(HUBSPOT, PURCHASE)
+    assert ledger(notes).state is PurchaseState.SENT
+    assert len(sent_items(notes, "create_notes")) == 2
+
+
+def relink(live: LiveSync) -> None:
+    """The contact is deleted, and its customer is linked to another one."""
+    live.delete(HUBSPOT, "1")
+    (old,) = live.links("1")
+    orphaned = replace(old, state=LinkState.ORPHANED, primary=False, version=old.version + 1)
+    live.store.run(lambda tx: tx.links.put(orphaned))
+    live.link(contact("2", email="ann@example.com"), CUS)
+
+
+def test_a_note_in_doubt_goes_to_no_other_contact(notes: LiveSync) -> None:
+    """The contact may be restored from the recycle bin with its note."""
+    job = lose_the_answer(notes)
+    relink(notes)
+    notes.work(HUBSPOT, PURCHASE)
+    assert (ledger(notes).state, ledger(notes).contact_id) == (PurchaseState.WAITING, "1")
+    notes.advance(25 * HOUR_MS)
+    notes.work(HUBSPOT, PURCHASE)
+    assert (notes.look([job])[0].dead_class, notes.look([job])[0].reason) == (DeadClass.UNMATCHED, NOTE_IN_DOUBT)
+    assert sent_items(notes, "create_notes") == [["pi_1"]]
+
+
+def test_a_note_in_doubt_is_looked_for_when_its_contact_returns(notes: LiveSync) -> None:
+    lose_the_answer(notes)
+    relink(notes)
+    notes.advance(25 * HOUR_MS)
+    notes.work(HUBSPOT, PURCHASE)
+    assert ledger(notes).state is PurchaseState.UNMATCHED
+    with notes.store.transaction() as tx, RecordWriter(notes.runtime, tx) as records:
+        records.store_contact(replace(ANN, modified_ms=ANN.modified_ms + 5), read_after_deletion=True)
+    notes.work(HUBSPOT, PURCHASE)
+    notes.advance(MAX_LATENESS_MS)
+    notes.hubspot.answer("read_note_marks", frozenset({"pi_1"}))
+    notes.work(HUBSPOT, PURCHASE)
+    assert (ledger(notes).state, ledger(notes).contact_id) == (PurchaseState.SENT, "1")
+    assert sent_items(notes, "create_notes") == [["pi_1"]]
+
+
+def test_a_note_in_doubt_on_a_contact_that_was_deleted_for_privacy_goes_to_the_next_one(notes: LiveSync) -> None:
+    lose_the_answer(notes)
+    relink(notes)
+    with notes.store.transaction() as tx, RecordWriter(notes.runtime, tx, planned=True) as records:
+        records.delete(HUBSPOT, "1", erased=True)
+    notes.know(contact("2", email="ann@example.com"))
+    notes.hubspot.answer("read_note_marks", frozenset())
+    notes.hubspot.answer("create_notes", taken)
+    notes.work(HUBSPOT, PURCHASE)
+    assert (ledger(notes).state, ledger(notes).contact_id) == (PurchaseState.SENT, "2")
 
 
 def test_while_the_notes_cannot_be_read_none_is_sent(notes: LiveSync) -> None:

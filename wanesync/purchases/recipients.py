@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from wanesync.core.jobs import Job, JobKind, JobRequest, Priority
+from wanesync.core.jobs import Job, JobKind, JobRequest, Priority, WaitCode
 from wanesync.core.model import LinkState, NoteCode, Side, StoredRecord, customer_key, guest_key
 from wanesync.core.purchases import ACCOUNT_PREFIX, Purchase
 from wanesync.store.database import Tx
@@ -14,13 +14,19 @@ from wanesync.sync.runtime import Runtime
 
 @dataclass(slots=True)
 class Recipients:
-    """The contacts of some purchases, looked up once per transaction."""
+    """The contacts of some purchases, looked up once per transaction.
+
+    ``gone``: contacts that are deleted or not found, which count as none: HubSpot answers an event for one of them with
+    a success and drops it. ``erased``: those deleted for privacy, which do not come back.
+    """
 
     runtime: Runtime
     tx: Tx
     customers: dict[str, StoredRecord] = field(default_factory=dict)
     linked: dict[str, str] = field(default_factory=dict)
     carriers: dict[str, set[tuple[Side, str]]] = field(default_factory=dict)
+    gone: set[str] = field(default_factory=set)
+    erased: set[str] = field(default_factory=set)
 
     def load(self, rows: Iterable[Purchase]) -> None:
         """Fetch customers, links and carriers of addresses for all rows at once."""
@@ -35,6 +41,18 @@ class Recipients:
             if link.state is LinkState.ACTIVE:
                 self.linked[link.stripe_id] = link.hubspot_id
         self._follow_merges()
+        self._find_gone_contacts({row.contact_id for row in rows})
+
+    def _find_gone_contacts(self, assigned: set[str]) -> None:
+        carriers = {i for refs in self.carriers.values() for side, i in refs if side is Side.HUBSPOT}
+        contacts = (assigned | carriers | set(self.linked.values())) - {""}
+        for (_, contact_id), stored in self.tx.records.get_many(
+            [(Side.HUBSPOT, i) for i in sorted(contacts)], {}
+        ).items():
+            if stored.deleted or stored.absent:
+                self.gone.add(contact_id)
+            if stored.erased:
+                self.erased.add(contact_id)
 
     def _follow_merges(self) -> None:
         """Follow merged contacts to their survivors: a link is moved only when its key is planned next."""
@@ -50,20 +68,46 @@ class Recipients:
             for _ in into:
                 self.linked[customer_id] = into.get(self.linked[customer_id], self.linked[customer_id])
 
+    def choose(self, row: Purchase) -> str:
+        """Return the contact to which a purchase is sent now: the one of an earlier attempt while it is there.
+
+        "" while there is none, or while the notes of the earlier one must be read first.
+        """
+        if row.contact_id and row.contact_id not in self.gone:
+            return row.contact_id
+        return "" if self.has_note_in_doubt(row) else self.find(row)
+
+    def has_note_in_doubt(self, row: Purchase) -> bool:
+        """Whether a note of the purchase may be on its contact, which may come back with it."""
+        return row.waits_for is WaitCode.NOTES_READ and bool(row.contact_id) and row.contact_id not in self.erased
+
     def find(self, row: Purchase) -> str:
         """Return the contact id of a purchase, "" if there is none yet."""
         if row.customer_id.startswith(ACCOUNT_PREFIX):
             return ""
         if row.customer_id:
             if row.customer_id in self.linked:
-                return self.linked[row.customer_id]
+                contact_id = self.linked[row.customer_id]
+                return "" if contact_id in self.gone else contact_id
             return self._by_address(self._addresses(row)) if self._unlinkable(row.customer_id) else ""
         return self._by_address([row.hmac] if row.hmac else [])
+
+    def find_gone(self, row: Purchase) -> list[str]:
+        """Return the contacts that would be a purchase's if they were not gone; empty where another one is."""
+        if row.customer_id in self.linked:
+            return sorted({self.linked[row.customer_id]} & self.gone)
+        if row.customer_id.startswith(ACCOUNT_PREFIX) or (row.customer_id and not self._unlinkable(row.customer_id)):
+            return []
+        carriers = {
+            i for hmac in self._addresses(row) for side, i in self.carriers.get(hmac, ()) if side is Side.HUBSPOT
+        }
+        return sorted(carriers & self.gone)
 
     def find_final_reason(self, row: Purchase) -> str:
         """Return why no contact can be found any more; "" if one may be."""
         account = row.customer_id.startswith(ACCOUNT_PREFIX)
-        if not account and ((row.customer_id and not self._unlinkable(row.customer_id)) or self.find_rivals(row)):
+        linkable = row.customer_id and not self._unlinkable(row.customer_id)
+        if not account and (linkable or self.find_rivals(row) or self.find_gone(row)):
             return ""
         if account or not row.hmac:
             paid_by = f"paid by the account {row.customer_id}: accounts of Stripe's Accounts v2 are not synced"
@@ -93,6 +137,8 @@ class Recipients:
         if rivals:
             # HubSpot gives an address to one contact only: mostly one of our copies is old, and a read settles it.
             return [JobRequest(Side.HUBSPOT, JobKind.READ, i, Priority.PURCHASE, woken_by=woken_by) for i in rivals]
+        if gone := self.find_gone(row):
+            return [JobRequest(Side.HUBSPOT, JobKind.READ, i, Priority.PURCHASE, woken_by=woken_by) for i in gone]
         if not row.customer_id:
             side, kind, key = Side.HUBSPOT, JobKind.WRITE, guest_key(row.hmac)
         elif row.customer_id not in self.customers:
@@ -115,8 +161,9 @@ class Recipients:
     def _contacts_of(self, hmac: str) -> set[str]:
         """The contacts with an address, otherwise those linked to a customer with it."""
         refs = self.carriers.get(hmac, set())
-        contacts = {i for side, i in refs if side is Side.HUBSPOT}
-        return contacts or {self.linked[i] for side, i in refs if side is Side.STRIPE and i in self.linked}
+        contacts = {i for side, i in refs if side is Side.HUBSPOT} - self.gone
+        linked = {self.linked[i] for side, i in refs if side is Side.STRIPE and i in self.linked} - self.gone
+        return contacts or linked
 
     def _unlinkable(self, customer_id: str) -> bool:
         stored = self.customers.get(customer_id)

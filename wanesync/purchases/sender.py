@@ -29,6 +29,7 @@ GONE_WAIT_MS = 1_000
 """How long a payment waits at first, in ms, for the read of a contact that is gone: twice that after each attempt."""
 NO_CONTACT = "waiting for its contact"
 GONE = "its contact is gone"
+NOTE_IN_DOUBT = "its contact is gone, and a note of this payment may already be on it"
 RIVALS = "its address is on several contacts"
 UNKNOWN_OUTCOMES = {Sink.NOTE: WaitCode.NOTES_READ, Sink.PROPERTIES: WaitCode.RESEND}
 """What a payment waits for once an attempt may have been made: neither a note nor a roll-up has an id of ours."""
@@ -105,30 +106,60 @@ class PurchaseSender:
 
     def _wait(self, tx: Tx, job: Job, row: Purchase, recipients: Recipients) -> None:
         """Let a payment wait for its contact, without attempts, or mark it unmatched when none will come in time."""
-        reason = recipients.find_final_reason(row)
-        if reason or self._is_too_old(tx, row):
-            _mark_unmatched(tx, job, row, reason or "no contact for it within the time allowed")
+        if recipients.has_note_in_doubt(row):
+            self._wait_for_note(tx, job, row)
             return
-        waits_for, text = (WaitCode.RIVALS, RIVALS) if recipients.find_rivals(row) else (WaitCode.CONTACT, NO_CONTACT)
-        tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=text, waits_for=waits_for)
+        reason, gone = recipients.find_final_reason(row), recipients.find_gone(row)
+        if reason or self._is_too_old(tx, row):
+            late = GONE if gone else "no contact for it within the time allowed"
+            _mark_unmatched(tx, job, row, reason or late)
+            return
+        waits_for, text = WaitCode.CONTACT, GONE if gone else NO_CONTACT
+        if recipients.find_rivals(row):
+            waits_for, text = WaitCode.RIVALS, RIVALS
+        tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, contact_id="", reason=text, waits_for=waits_for)
         tx.jobs.put_many(recipients.request_contact(row, job))
         # The job is also due again later: a link committed at this moment may not queue it.
-        age_ms = tx.now_ms - row.created_ms
-        reschedule(tx, job, max(MIN_CONTACT_WAIT_MS, min(MAX_CONTACT_WAIT_MS, age_ms)), waits_for, text)
+        reschedule(tx, job, _wait_by_age_ms(tx, row), waits_for, text)
+
+    def _wait_for_note(self, tx: Tx, job: Job, row: Purchase) -> None:
+        """Let a payment wait whose note may be on a contact that is gone: a restored contact has its notes again.
+
+        It goes to no other contact meanwhile, where the note would be made twice (docs/correctness.md#purchases).
+        """
+        if self._is_too_old(tx, row):
+            _mark_unmatched(tx, job, row, NOTE_IN_DOUBT)
+            return
+        waits_for = WaitCode.NOTES_READ
+        tx.purchases.set_state(row.payment_id, PurchaseState.WAITING, reason=NOTE_IN_DOUBT, waits_for=waits_for)
+        tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, row.contact_id, woken_by=job))
+        reschedule(tx, job, _wait_by_age_ms(tx, row), WaitCode.CONTACT, NOTE_IN_DOUBT)
 
     def _wait_for_gone(self, tx: Tx, job: Job, row: Purchase) -> None:
         """Let a payment wait while its contact is read, which HubSpot did not find, or mark it unmatched in the end.
 
         The contact may be missing for good without a deletion that is known (docs/correctness.md#absence): each attempt
-        waits longer.
+        waits longer. The doubt about a note stays with its contact: a contact that is gone shows none of its notes.
         """
-        if self._is_too_old(tx, row):
-            _mark_unmatched(tx, job, row, GONE)
-            return
-        tx.purchases.set_state(row.payment_id, PurchaseState.TODO, contact_id="", reason=GONE)
+        in_doubt = row.waits_for is WaitCode.NOTES_READ
+        reason = NOTE_IN_DOUBT if in_doubt else GONE
         tx.jobs.put(JobRequest(Side.HUBSPOT, JobKind.READ, row.contact_id))
+        if self._is_too_old(tx, row) and (in_doubt or not self._has_other_contact(tx, row)):
+            _mark_unmatched(tx, job, row, reason)
+            return
+        waits_for = WaitCode.NOTES_READ if in_doubt else WaitCode.CONTACT
+        contact_id = row.contact_id if in_doubt else ""
+        tx.purchases.set_state(
+            row.payment_id, PurchaseState.WAITING, contact_id=contact_id, reason=reason, waits_for=waits_for
+        )
         wait_ms = min(GONE_WAIT_MS << min(job.attempts, 10), MAX_CONTACT_WAIT_MS)
-        reschedule(tx, job, wait_ms, WaitCode.CONTACT, GONE, count=True)
+        reschedule(tx, job, wait_ms, WaitCode.CONTACT, reason, count=True)
+
+    def _has_other_contact(self, tx: Tx, row: Purchase) -> bool:
+        """Whether link or address lead to another contact than the one that HubSpot did not find."""
+        recipients = Recipients(self.runtime, tx)
+        recipients.load([row])
+        return recipients.find(row) not in ("", row.contact_id)
 
     def _is_too_old(self, tx: Tx, row: Purchase) -> bool:
         return tx.now_ms - row.created_ms > self.runtime.options.unmatched_after_ms
@@ -180,7 +211,7 @@ class PurchaseSender:
         def then(tx: Tx, answer: Outcomes | CallError) -> Next:
             for job in still_held(tx, jobs):
                 if isinstance(answer, CallError):
-                    self._failed(tx, job, operation, answer)
+                    self._failed(tx, job, purchases[job.key], operation, answer)
                 else:
                     self._settle(tx, job, purchases[job.key], operation, _find_outcome(answer, job.key))
             return DONE
@@ -199,25 +230,29 @@ class PurchaseSender:
         elif error.failure is Failure.NOT_FOUND:
             self._wait_for_gone(tx, job, row)
         else:
-            self._failed(tx, job, operation, error)
+            self._failed(tx, job, row, operation, error)
 
-    def _failed(self, tx: Tx, job: Job, operation: str, error: CallError) -> None:
+    def _failed(self, tx: Tx, job: Job, row: Purchase, operation: str, error: CallError) -> None:
         """Reschedule a failed purchase; a note without an answer waits until a late one would be found."""
         if operation != "notes.create":
             fail(self.runtime, tx, [job], error, operation)
         elif error.failure is Failure.NO_ANSWER and job.attempts + 1 < MAX_ATTEMPTS:
             _wait_for_late_note(tx, job, error.reason, count=True)
         else:
-            if error.failure not in UNCERTAIN:
+            if error.failure not in UNCERTAIN and row.waits_for is not WaitCode.NOTES_READ:
                 tx.purchases.set_state(job.key, PurchaseState.TODO)
             fail(self.runtime, tx, [job], error, operation)
 
-    def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase]) -> AnyCall:
-        """Send notes; where an earlier answer is unknown, read the contact's notes first: a note has no id of ours."""
-        doubtful = next((row for row in purchases.values() if row.waits_for is WaitCode.NOTES_READ), None)
-        if doubtful is None:
+    def _note(self, jobs: list[Job], purchases: Mapping[str, Purchase], read: frozenset[str] = frozenset()) -> AnyCall:
+        """Send notes; where an earlier answer is unknown, read the contact's notes first: a note has no id of ours.
+
+        ``read``: contacts whose notes were read. What was in doubt stays so until a note is made: a contact that is
+        deleted while it is read shows no notes.
+        """
+        doubtful = {row.contact_id: row for row in purchases.values() if row.waits_for is WaitCode.NOTES_READ}
+        contact_id = next((one for one in doubtful if one not in read), None)
+        if contact_id is None:
             return self._call("notes.create", jobs, purchases, self.runtime.hubspot.create_notes)
-        contact_id = doubtful.contact_id
 
         def then(tx: Tx, answer: frozenset[str] | CallError) -> Next:
             mine = still_held(tx, jobs)
@@ -232,13 +267,11 @@ class PurchaseSender:
                 if row.contact_id == contact_id and (gone or row.payment_id in marks):
                     self._settle(tx, job, row, "notes.read", gone)
                     del left[row.payment_id]
-                elif row.contact_id == contact_id:
-                    left[row.payment_id] = replace(row, waits_for=WaitCode.NONE)
             rest = [job for job in mine if job.key in left]
             if rest and are_writes_off(tx):
                 _wait_for_switch(tx, rest, left)
                 return DONE
-            return [self._note(rest, left)] if rest else DONE
+            return [self._note(rest, left, read | {contact_id})] if rest else DONE
 
         return Call(Side.HUBSPOT, "notes.read", jobs, lambda: self.runtime.hubspot.read_note_marks(contact_id), then)
 
@@ -308,8 +341,15 @@ def _set_back_blocked(
         del ready[job.key]
 
 
+def _wait_by_age_ms(tx: Tx, row: Purchase) -> int:
+    return max(MIN_CONTACT_WAIT_MS, min(MAX_CONTACT_WAIT_MS, tx.now_ms - row.created_ms))
+
+
 def _mark_unmatched(tx: Tx, job: Job, row: Purchase, why: str) -> None:
-    tx.purchases.set_state(row.payment_id, PurchaseState.UNMATCHED, reason=why)
+    """Give a payment up for now: it has no contact then, but one that may hold its note."""
+    contact_id, waits_for = (row.contact_id, WaitCode.NOTES_READ) if why == NOTE_IN_DOUBT else ("", WaitCode.NONE)
+    state = PurchaseState.UNMATCHED
+    tx.purchases.set_state(row.payment_id, state, contact_id=contact_id, reason=why, waits_for=waits_for)
     tx.journal.add("unmatched", Side.HUBSPOT, row.payment_id, "", {"reason": why})
     tx.locks.drop(job.token)
     tx.jobs.mark_dead(job, DeadClass.UNMATCHED, why)
@@ -337,7 +377,7 @@ def _wait_for_switch(tx: Tx, jobs: Sequence[Job], rows: Mapping[str, Purchase]) 
 
 def _find_contacts(tx: Tx, recipients: Recipients, rows: Collection[Purchase]) -> dict[str, str]:
     """Payment id -> its contact, "" without one; none that is found now is merged before the transaction ends."""
-    found = {row.payment_id: row.contact_id or recipients.find(row) for row in rows}
-    new = {found[row.payment_id] for row in rows if not row.contact_id} - {""}
+    found = {row.payment_id: recipients.choose(row) for row in rows}
+    new = {found[row.payment_id] for row in rows if found[row.payment_id] != row.contact_id} - {""}
     kept = tx.records.hold_contacts(new)
     return {payment_id: kept.get(contact_id, contact_id) for payment_id, contact_id in found.items()}

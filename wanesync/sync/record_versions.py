@@ -254,6 +254,7 @@ class RecordWriter:
         changed = set().union(*self.moved_hmacs.values())
         self.tx.jobs.put_many(find_dead_letters(self.tx, self.edited, changed))
         self.edited = set()
+        self._wake_payments()
         if self.found_again and not self.planned:
             self._queue(self.found_again, settled=set())
         self.found_again = set()
@@ -276,6 +277,13 @@ class RecordWriter:
             self._queue(others, _settled(self.tx, others))
             self.tx.jobs.put_many(find_dead_letters(self.tx, others, ()))
         self.moved_hmacs = {}
+
+    def _wake_payments(self) -> None:
+        """Queue the payments that wait for contacts that are found again, whose customers are still linked."""
+        found = sorted(ref for ref in self.found_again if ref[0] is Side.HUBSPOT)
+        links = self.tx.links.of_records(found) if found else []
+        customers = sorted({link.stripe_id for link in links if link.state is LinkState.ACTIVE})
+        wake_purchases(self.tx, self.tx.purchases.waiting_for(customers))
 
     def _note_found(self) -> None:
         """Note what reads found while updates of the contacts were under way (docs/correctness.md#lost-updates)."""
@@ -328,6 +336,7 @@ class RecordWriter:
             self.tx.journal.add("restored", record.side, record.id, "", {"reason": reason})
         note = None if stored.note and stored.note.code is NoteCode.MISSING else stored.note
         self.found_again.add((record.side, record.id))
+        self.edited.add((record.side, record.id))
         self._replace(replace(stored, note=note), hmacs | old.hmacs)
 
     def _replace(self, stored: StoredRecord, moved_hmacs: frozenset[str]) -> None:

@@ -827,7 +827,7 @@ SELECT payment_id FROM purchases WHERE state IN ('waiting', 'unmatched') AND wai
 AND created_ms < :before_ms ORDER BY created_ms, payment_id LIMIT :limit;
 
 -- name: purchases_todo_of
-SELECT payment_id FROM purchases WHERE contact_id <> '' AND contact_id IN (:ids) AND state || '' = 'todo'
+SELECT payment_id FROM purchases WHERE contact_id <> '' AND contact_id IN (:ids) AND state || '' <> 'sent'
 ORDER BY created_ms, payment_id;
 
 -- name: set_purchase_state

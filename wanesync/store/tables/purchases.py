@@ -99,7 +99,7 @@ class Purchases(Table):
         return [row[0] for row in rows]
 
     def todo_of(self, contact_ids: Collection[str]) -> PaymentIds:
-        """Payments assigned to contacts and not sent yet, the oldest first."""
+        """Payments assigned to contacts and not sent yet, given up or not, the oldest first."""
         return [row[0] for row in self._session.rows("purchases_todo_of", ids=contact_ids)] if contact_ids else []
 
     def set_state(  # noqa: PLR0913 - the columns it sets
