@@ -218,7 +218,10 @@ class HubSpotPort(Protocol):
         ...
 
     def read_note_marks(self, contact_id: str) -> frozenset[str]:
-        """Return the payment ids at the end of a contact's notes (one or two requests)."""
+        """Return the payment ids at the end of a contact's notes (two requests or three).
+
+        Raises ``CallError`` NOT_FOUND for a contact that is not there: its notes cannot be read.
+        """
         ...
 
     def create_notes(self, items: Mapping[str, Purchase]) -> Mapping[str, CallError | None]:

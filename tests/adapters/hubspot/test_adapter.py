@@ -350,8 +350,20 @@ def test_notes_are_read_a_page_at_a_time_until_none_is_left() -> None:
         assert json.loads(server.asked[1].body) == {"inputs": [{"id": "7", "after": "c"}]}
         assert [entry["id"] for entry in json.loads(server.asked[2].body)["inputs"]] == ["5", "6", "8"]
         assert len(extra) == 2
-    with CannedServer(none) as server:
+    there = Told(200, {"results": [raw("7")]})
+    with CannedServer(none, there, none) as server:
         assert open_side(server).read_note_marks("7") == frozenset()
+    with CannedServer(none, there, page(5), notes) as server:
+        assert open_side(server).read_note_marks("7") == {"pi_1"}
+
+
+def test_a_contact_that_is_gone_is_not_one_without_notes() -> None:
+    """Its associations are answered like those of a contact without any, and it may be restored with its notes."""
+    none = Told(207, {"results": [], "errors": [{"category": "OBJECT_NOT_FOUND", "subCategory": "NO_ASSOCIATIONS"}]})
+    gone = Told(207, {"results": [], "errors": [{"category": "OBJECT_NOT_FOUND", "context": {"ids": ["7"]}}]})
+    with CannedServer(none, gone) as server, pytest.raises(CallError) as raised:
+        open_side(server).read_note_marks("7")
+    assert raised.value.failure is Failure.NOT_FOUND
 
 
 def test_notes_whose_pages_lead_back_are_no_answer() -> None:

@@ -401,8 +401,20 @@ class HubSpotAdapter:
         return chunks.run(list(items.values()), bisector.run)
 
     def read_note_marks(self, contact_id: str) -> frozenset[str]:
-        """Read the contact's notes by association (a search lags), then their bodies, 100 a request."""
+        """Read the contact's notes by association (a search lags), then their bodies, 100 a request.
+
+        A deleted contact has the same answer as one without notes, so without any the contact is read, then they again.
+        """
         ids = self._read_note_ids(contact_id)
+        if not ids:
+            self._before_extra()
+            found = self.read_contacts([contact_id])[contact_id]
+            if not isinstance(found, Record):
+                raise found or CallError(
+                    Side.HUBSPOT, Failure.NOT_FOUND, "the contact whose notes were to be read is gone"
+                )
+            self._before_extra()
+            ids = self._read_note_ids(found.id)
         marks: frozenset[str] = frozenset()
         for start in range(0, len(ids), batches.MAX_BATCH_INPUTS):
             self._before_extra()
