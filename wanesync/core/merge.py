@@ -482,11 +482,13 @@ def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
         side = park.side
         change = merged.writes[side].get(name)
         # Only HubSpot refuses a value because another record has it, and only for e-mail addresses.
-        address = side is Side.HUBSPOT and fields.by_name[name].hubspot == ("email",)
+        spec = fields.by_name[name]
+        address = side is Side.HUBSPOT and spec.hubspot == ("email",)
         taken = park.reason is ParkReason.TAKEN and address
         redefined = side is Side.HUBSPOT and park.at_ms < pair.redefined.get(name, 0)
         may_retry = (pair.free and taken) or redefined or has_room(park, pair.customer, pair.customer_ms, 1)
-        if change and change.after == park.value and not may_retry:
+        # Of a drop-down the option is parked that means the value.
+        if change and spec.key(change.after) == spec.key(park.value) and not may_retry:
             del merged.writes[side][name]
             merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
         else:

@@ -10,13 +10,13 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 
 from wanesync.core.fields import FieldMap, FieldSpec
 from wanesync.core.ids import CUSTOMER_ID_PROPERTY, INTENT_PROPERTY
-from wanesync.core.model import Side
+from wanesync.core.model import Change, Side
 from wanesync.core.purchases import ROLL_UP_PROPERTIES, Sink
 from wanesync.core.setup.permissions import SEND_EVENTS, WRITE_CONTACTS
 from wanesync.core.values.countries import find_code
@@ -276,6 +276,16 @@ class FieldDefinitions:
         return {
             name: self.options[name].get(fields.by_name[name].key(value), value) if name in self.options else value
             for name, value in values.items()
+        }
+
+    def name_options(self, fields: FieldMap, changes: Mapping[str, Change]) -> Mapping[str, Change]:
+        """Return the changes of a write to HubSpot with the options it sends: its events and answers name those."""
+        chosen = self.choose_options(fields, {name: change.after for name, change in changes.items()})
+        return {
+            name: change
+            if chosen[name] == change.after
+            else replace(change, after=fields.by_name[name].form.read_hubspot((chosen[name],)))
+            for name, change in changes.items()
         }
 
     def pack(self) -> str:

@@ -329,10 +329,12 @@ def _compose(runtime: Runtime, tx: Tx, job: Job, context: PlanContext, action: A
     """An action as a pending write: id, idempotency key or intent id, body, what each field goes from and to."""
     write_id = runtime.new_id(tx.now_ms)
     generation = context.generation if action.kind is WriteKind.CREATE else 0
+    changes = action.changes
     if action.side is Side.STRIPE:
         key, body = _compose_customer(runtime, context, action, write_id, generation)
     else:
         key, body = write_id, _compose_contact(runtime, context, action, write_id)
+        changes = context.definitions.name_options(runtime.rules.fields, changes)
         if action.kind is WriteKind.CREATE and job.run_id:
             body = {**find_mark(tx, job.run_id), **body}
     return PendingWrite(
@@ -344,7 +346,7 @@ def _compose(runtime: Runtime, tx: Tx, job: Job, context: PlanContext, action: A
         target_id=action.target_id,
         idempotency_key=key,
         body=json.dumps(body, ensure_ascii=False, sort_keys=True),
-        changes=action.changes,
+        changes=changes,
         planned_ms=_modified_ms(context, action),
         hmacs=action.hmacs,
         link_id=action.link_id,
