@@ -26,6 +26,7 @@ from wanesync.core.model import (
     agreed_blank_key,
     filled_in_key,
     has_room,
+    not_taken_key,
 )
 from wanesync.core.values.business_names import company_field, names_held_as_company, takes_business_name
 
@@ -318,6 +319,15 @@ def _is_company(pair: Pair, fields: FieldMap, spec: FieldSpec, merged: MergeResu
     held = pair.value(Side.HUBSPOT, company.name)
     is_held = company.key(held) == company.key(stripe)
     late = any(late_name == name or (late_name == company.name and not is_held) for _, late_name in pair.late)
+    refused = pair.base.get(not_taken_key(company.name))
+    if (
+        refused
+        and company.name not in pair.unknown
+        and refused == (held, company.convert(Side.HUBSPOT, stripe, held) or stripe)
+    ):
+        # Neither is sent again until one of them changes; the conflict came with the answer.
+        merged.base |= {name: (hubspot, stripe), not_taken_key(company.name): ("", "")}
+        return True
     fits = takes_business_name(company, stripe, pair.contact.values, pair.customer.values, base_pair[1])
     if late or not fits:
         return False

@@ -205,6 +205,14 @@ def is_unmapped(name: str) -> bool:
     return "." in name
 
 
+def not_taken_key(name: str) -> str:
+    """Return the name under which a base holds a business name that a contact's company did not take.
+
+    Its HubSpot half is what stood there after that write, its Stripe half what was sent.
+    """
+    return f"{name}/not_taken"
+
+
 def agreed_blank_key(name: str) -> str:
     """Return the name under which a base holds the pair of a field in an earlier form of its values, if one is blank.
 

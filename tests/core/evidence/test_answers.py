@@ -24,7 +24,7 @@ from tests.support.core_builders import (
 from wanesync.core.evidence.answers import Settled, is_cut_short, settle_answer, settle_found
 from wanesync.core.fields import DEFAULT_FIELDS, FieldMap, FieldSpec
 from wanesync.core.merge import Pair, merge
-from wanesync.core.model import Change, Conflict, PendingWrite, Record, Side, WriteKind, filled_in_key
+from wanesync.core.model import Change, Conflict, PendingWrite, Record, Side, WriteKind, filled_in_key, not_taken_key
 
 ADA = "ada@example.com"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -276,3 +276,15 @@ def test_a_link_starts_from_what_the_answer_of_its_creation_held() -> None:
     assert outcome.links["new-0"].base["city"] == ("Bonn am Rhein", "Bonn am")
     assert [c.kind for c, _ in outcome.conflicts] == ["not_taken", "not_taken"]
     assert not outcome.actions
+
+
+def test_a_business_name_that_a_company_did_not_take_keeps_the_name_not_the_blank_company() -> None:
+    pending = write_of(HUBSPOT, company=Change("", "Acme GmbH", ""))
+    settled = settle_answer(pending, contact(), FIELDS)
+    assert settled.conflicts == [Conflict(STRIPE, "cus_1", "name", "Acme GmbH", "not_taken")]
+    assert settled.base == {"company": ("", ""), not_taken_key("company"): ("", "Acme GmbH")}
+    again = merge(Pair(contact(), customer(name="Acme GmbH"), settled.base), FIELDS, "keep")
+    assert not again.writes[HUBSPOT]
+    assert again.base["name"] == ("", "Acme GmbH")
+    renamed = merge(Pair(contact(), customer(name="Acme SE"), {**settled.base, **again.base}), FIELDS, "keep")
+    assert renamed.writes[HUBSPOT] == {"company": Change("", "Acme SE", "")}

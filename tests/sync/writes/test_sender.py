@@ -442,3 +442,29 @@ def test_a_key_whose_customer_is_gone_is_replaced(live: LiveSync) -> None:
     live.work(STRIPE)
     keys = [arguments[1] for name, arguments in live.stripe.requests if name == "create_customer"]
     assert keys == ["wane-c-1-1-0", "wane-c-1-1-1"]
+
+
+@pytest.mark.parametrize("stands", ["", "Acme"], ids=["left blank", "trimmed"])
+def test_a_business_name_that_the_company_did_not_take_is_listed_and_not_sent_again(
+    live: LiveSync, stands: str
+) -> None:
+    sent: list[str] = []
+
+    def answer(items: Sequence[UpdateItem]) -> dict[str, Record]:
+        sent.extend(f"{name}={value}" for item in items for name, value in item.properties.items())
+        values = {**ANN.values, "company": stands}
+        at_ms = 10 + len(sent)
+        return {i.trace: replace(ANN, other_id="cus_1", values=values, modified_ms=at_ms) for i in items}
+
+    edit_customer(live, name="Acme GmbH")
+    live.hubspot.script("update_contacts", answer)
+    for _ in range(20):
+        live.work(HUBSPOT)
+        live.work(STRIPE)
+        live.advance(SECOND_MS)
+    assert sent == ["company=Acme GmbH"]
+    assert live.conflicts() == [("not_taken", "name", "Acme GmbH")]
+    live.know(replace(CUS, values={**CUS.values, "name": "Byte GmbH"}))
+    live.queue(HUBSPOT, KEY)
+    live.work(HUBSPOT)
+    assert sent[-1] == ("lastname=Byte GmbH" if stands else "company=Byte GmbH")  # a company that stands is another one

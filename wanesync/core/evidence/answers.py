@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from wanesync.core.fields import FieldMap, FieldSpec
-from wanesync.core.model import BasePair, Change, Conflict, PendingWrite, Record, Side, WriteKind
+from wanesync.core.model import BasePair, Change, Conflict, PendingWrite, Record, Side, WriteKind, not_taken_key
 from wanesync.core.normalize import FREE_FORMS
+from wanesync.core.values.business_names import company_field
 from wanesync.core.values.typed import may_be_typed_form
 
 
@@ -44,7 +45,11 @@ def settle_answer(pending: PendingWrite, answer: Record, fields: FieldMap) -> Se
         elif not change.put_back:
             settled.base[name] = _pair(pending.side, stands, change.source)
         if stands != change.after and not _took(answer, name, change, stands, fields):
-            _refuse(settled, pending, answer, name, stands)
+            source = _business_name_of(pending, name, fields)
+            if source:
+                _refuse_business_name(settled, pending, name, source, stands)
+            else:
+                _refuse(settled, pending, answer, name, stands)
     return settled
 
 
@@ -107,6 +112,23 @@ def _refuse(settled: Settled, pending: PendingWrite, answer: Record, name: str, 
     if change.put_back:
         # A user had set it there, and a write of ours buried it: now it stands nowhere.
         settled.conflicts.append(Conflict(pending.side, answer.id, name, change.after, "overwritten"))
+
+
+def _business_name_of(pending: PendingWrite, name: str, fields: FieldMap) -> str:
+    """Return the field of the full name that a write made a contact's company, "" if the company is Stripe's own."""
+    change = pending.changes[name]
+    if pending.side is Side.STRIPE or not change.after or change.source or change.put_back:
+        return ""
+    companies = {spec.name: company_field(fields, spec.name) for spec in fields.specs if spec.transform == "name"}
+    return next((of for of, company in companies.items() if company is not None and company.name == name), "")
+
+
+def _refuse_business_name(settled: Settled, pending: PendingWrite, name: str, source: str, stands: str) -> None:
+    """Keep the name of a business that a contact's company did not take: no value of the company's field is lost."""
+    after = pending.changes[name].after
+    settled.refused[name] = (after, stands)
+    settled.base[not_taken_key(name)] = (stands, after)
+    settled.conflicts.append(Conflict(pending.side.other, pending.source_id, source, after, "not_taken"))
 
 
 def _pair(side: Side, written: str, source: str) -> BasePair:
