@@ -31,9 +31,7 @@ def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
         if context.find_alive(Side.HUBSPOT, survivor):
             by_id.add(survivor)
     by_email = {stored.id for stored in context.find_sharing(Side.HUBSPOT, customer.hmacs)}
-    if excluded := {
-        contact_id for contact_id in by_id | by_email if context.records[Side.HUBSPOT, contact_id].excluded
-    }:
+    if excluded := {contact_id for contact_id in by_id | by_email if _is_excluded(context, contact_id, customer)}:
         by_id, by_email = by_id - excluded, by_email - excluded
         if not by_id | by_email:
             return Match(problem=COUNTERPART_EXCLUDED)
@@ -52,3 +50,10 @@ def match_customer(context: PlanContext, customer: StoredRecord) -> Match:
 
 def _claims(contact: StoredRecord, customer: StoredRecord) -> bool:
     return contact.record.other_id == customer.id
+
+
+def _is_excluded(context: PlanContext, contact_id: str, customer: StoredRecord) -> bool:
+    """Return whether a contact is no candidate by decision; a creation that was begun before a merge is completed."""
+    contact = context.records[Side.HUBSPOT, contact_id]
+    by_merge = context.is_excluded_by_merge(contact) and context.creation_of(contact_id, customer.id) is None
+    return contact.excluded or by_merge

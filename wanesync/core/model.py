@@ -91,6 +91,7 @@ class Note:
 BY_DECISION = Note(NoteCode.BY_DECISION, "excluded: by decision")
 WANTED = Note(NoteCode.WANTED, "to be created: by decision")
 COUNTERPART_EXCLUDED = Note(NoteCode.EXCLUDED, "excluded: kept apart from its other record by decision")
+MERGED_EXCLUDED = Note(NoteCode.EXCLUDED, "excluded: a contact that was merged into it was excluded by decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +254,7 @@ class Link:
     ``primary``: the one link of a contact over which values flow. ``base``: field -> base pair; a field that is not in
     it was never agreed on; a name with a slash says more about a field (``filled_in_key``, ``agreed_blank_key``).
     ``version``: raised by every change. ``parked``: field, or our ids by their name there -> its write, which was
-    refused for good and waits for a change.
+    refused for good and waits for a change. ``decided``: an operator linked the two.
     """
 
     id: str
@@ -265,6 +266,7 @@ class Link:
     state: LinkState = LinkState.ACTIVE
     parked: Mapping[str, Parked] = field(default_factory=dict)
     put_back: Mapping[str, PutBack] = field(default_factory=dict)
+    decided: bool = False
 
     def id_on(self, side: Side) -> str:
         """Return the id of the link's record on a side."""

@@ -201,6 +201,27 @@ class PlanContext:
             for link in self.links
         )
 
+    def is_released_for_good(self, contact_id: str, link: Link) -> bool:
+        """Return whether the customer of a link was released from a contact, and nobody linked the two by decision."""
+        return not link.decided and self.is_released(contact_id, link.stripe_id)
+
+    def has_released_link(self, side: Side, record_id: str) -> bool:
+        """Return whether an operator released a record, or a contact that was merged into it, from another record."""
+        return any(
+            link.state is LinkState.RELEASED
+            and (
+                link.stripe_id == record_id
+                if side is Side.STRIPE
+                else self.is_merged_by_way_of(link.hubspot_id, record_id)
+            )
+            for link in self.links
+        )
+
+    def is_excluded_by_merge(self, contact: StoredRecord) -> bool:
+        """Return whether a contact that was merged into this one was excluded, and nobody decided otherwise since."""
+        merged = (self.find(Side.HUBSPOT, contact_id) for contact_id in self.find_merged(contact.id))
+        return not contact.wanted and any(one is not None and one.excluded for one in merged)
+
     def may_be_outdated(self, *records: StoredRecord) -> bool:
         """Return whether the stored copy of one of the records may be outdated: it is stale, or a read is pending."""
         return any((stored.side, stored.id) in self.reading or stored.stale for stored in records)
@@ -283,7 +304,8 @@ class Plan:
     ``dropped_holds``: (link id, field) that is no longer held.
     ``agreed``: (link id, field, by edits) in which both sides hold the same again.
     ``reads``: records to be read, because our copy does not
-    hold a field of the map -> how many answers in a row lacked it.
+    hold a field of the map -> how many answers in a row lacked it. ``parted``: (contact, customer) whose link ends,
+    because the customer was released from a contact that was merged with it.
     """
 
     locks: set[str] = field(default_factory=set)
@@ -301,6 +323,7 @@ class Plan:
     dropped_holds: list[tuple[str, str]] = field(default_factory=list)
     agreed: list[tuple[str, str, bool]] = field(default_factory=list)
     reads: dict[RecordRef, int] = field(default_factory=dict)
+    parted: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:

@@ -18,6 +18,7 @@ from wanesync.core.merge import MergeResult, Pair, merge, put_back_unmapped
 from wanesync.core.merges import EMAIL, find_gone_link, find_kept_link, merged_links
 from wanesync.core.model import (
     COUNTERPART_EXCLUDED,
+    MERGED_EXCLUDED,
     BasePair,
     Change,
     Conflict,
@@ -147,7 +148,7 @@ class Planner:
             self._note(contact, None)
             self._merge(contact, links)
         elif ambiguous:
-            self._note(contact, ambiguous)
+            self._note(contact, MERGED_EXCLUDED if self.context.is_excluded_by_merge(contact) else ambiguous)
         else:
             self._create(contact, Side.STRIPE)
 
@@ -170,6 +171,7 @@ class Planner:
         nothing is written to any of them (docs/correctness.md#merges). Where the kept contact's own customer is gone,
         none is primary, and one is chosen as after any other deletion.
         """
+        self._part_released(survivor)
         moving = merged_links(self.context, survivor.id)
         if not moving:
             return True
@@ -183,18 +185,36 @@ class Planner:
             return False
         self.former_primary = self.former_primary or gone
         self.plan.locks |= {contact_key(survivor.id), *(contact_key(link.hubspot_id) for link in moving)}
-        known = {link.stripe_id for link in self.context.links if link.hubspot_id == survivor.id}
+        known = {link.stripe_id: link for link in self.context.links if link.hubspot_id == survivor.id}
         for link in own:
             if kept is not None and link.primary and link.id != kept.id:
                 self._put_link(replace(link, primary=False))
         for link in moving:
             primary = kept is not None and link.id == kept.id
-            if link.stripe_id in known:
-                self._put_link(replace(link, primary=False, state=LinkState.ORPHANED))
+            old = known.get(link.stripe_id)
+            if old is None:
+                known[link.stripe_id] = self._put_link(replace(link, hubspot_id=survivor.id, primary=primary))
+            elif old.state is LinkState.RELEASED:
+                self._relink_released(old, replace(link, primary=primary))
             else:
-                self._put_link(replace(link, hubspot_id=survivor.id, primary=primary))
-                known.add(link.stripe_id)
+                self._put_link(replace(link, primary=False, state=LinkState.ORPHANED))
         return True
+
+    def _relink_released(self, old: Link, moving: Link) -> None:
+        """Let a link that an operator made since take the place of the survivor's released one (#merges)."""
+        self._put_link(replace(moving, primary=False, state=LinkState.ORPHANED, base={}, parked={}, put_back={}))
+        self._put_link(replace(moving, id=old.id, hubspot_id=old.hubspot_id, version=old.version))
+
+    def _part_released(self, survivor: StoredRecord) -> None:
+        """End the links with customers that an operator released from one of the merged contacts (#merges)."""
+        links = [*self.context.active_links(Side.HUBSPOT, survivor.id), *merged_links(self.context, survivor.id)]
+        for link in links:
+            if self.context.is_released_for_good(survivor.id, link):
+                self.former_primary = link if link.primary else self.former_primary
+                self.plan.locks |= {contact_key(survivor.id), contact_key(link.hubspot_id)}
+                self._put_link(replace(link, primary=False, state=LinkState.ORPHANED))
+                self.plan.parted.append((survivor.id, link.stripe_id))
+                self.plan.wake.add((Side.STRIPE, customer_key(link.stripe_id)))
 
     def _orphan_links_of_contact(self, contact: StoredRecord) -> None:
         """Orphan the links of a deleted contact, which keep their base and which one was primary: it may come back."""
@@ -237,6 +257,8 @@ class Planner:
                 continue
             customer = self.context.find_alive(Side.STRIPE, link.stripe_id)
             if customer is None or self.context.active_links(Side.STRIPE, customer.id):
+                continue
+            if self.context.is_released_for_good(contact.id, link):
                 continue
             primary = link.primary and not any(k.primary for k in self.context.active_links(Side.HUBSPOT, contact.id))
             self.plan.locks.add(customer_key(customer.id))
@@ -308,8 +330,9 @@ class Planner:
         )
         link_id = old.id if old else f"{self.new_link_id}-{len(self.plan.linked)}"
         parked = pending.left_out if pending is not None else {}
-        version = old.version if old else 0
-        self._put_link(Link(link_id, contact.id, customer.id, False, settled.base, version, parked=parked))
+        version, decided = (old.version, old.decided) if old else (0, False)
+        made_link = Link(link_id, contact.id, customer.id, False, settled.base, version, parked=parked, decided=decided)
+        self._put_link(made_link)
         self.plan.conflicts += [(conflict, link_id) for conflict in settled.conflicts]
         made = contact if pending is not None and pending.side is Side.HUBSPOT else customer
         self.plan.conflicts += [
@@ -467,12 +490,8 @@ class Planner:
             context.is_counterpart_erased(source) and not source.wanted
         ):
             self._note(source, ERASED)
-        elif not source.wanted and (
-            context.has_inactive_link(source.side, source.id)
-            or context.is_counterpart_deleted(source)
-            or any(grave.blocks(source.record.created_ms) for grave in self._graves(source))
-        ):
-            self._note(source, COUNTERPART_DELETED)
+        elif obstacle := self._find_obstacle(source):
+            self._note(source, obstacle)
         elif not allowed:
             self._note(source, NO_CUSTOMERS if target is Side.STRIPE else NO_CONTACTS)
         elif not context.listed:
@@ -492,6 +511,23 @@ class Planner:
             self.plan.actions[target] = Action(
                 target, WriteKind.CREATE, source.id, "", changes, unsplit, hmacs=source.hmacs
             )
+
+    def _find_obstacle(self, source: StoredRecord) -> Note | None:
+        """Return which decision or deletion of the past lets nothing be created for a record; None: there is none."""
+        context = self.context
+        if source.wanted:
+            return None
+        if source.side is Side.HUBSPOT and context.is_excluded_by_merge(source):
+            return MERGED_EXCLUDED
+        if context.has_released_link(source.side, source.id):
+            return COUNTERPART_EXCLUDED
+        if (
+            context.has_inactive_link(source.side, source.id)
+            or context.is_counterpart_deleted(source)
+            or any(grave.blocks(source.record.created_ms) for grave in self._graves(source))
+        ):
+            return COUNTERPART_DELETED
+        return None
 
     def _find_wait(self, source: StoredRecord, target: Side) -> WaitCode:
         """Return what a creation waits for."""

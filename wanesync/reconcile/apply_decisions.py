@@ -290,10 +290,19 @@ class DecisionApplier:
             stored = tx.records.get(*ref)
             tx.tombstones.lift(stored.hmacs if stored else ())
         tx.records.set_note(*ref, None)
+        if ref[0] is Side.HUBSPOT:
+            self._include_merged(tx, ref[1])
         context = load_contexts(tx, [current.key])[current.key]
         if not creates(compare_key(context, self.runtime.rules).plan):
             tx.records.set_note(*ref, WANTED)
         self._queue(current, current.key)
+
+    def _include_merged(self, tx: Tx, contact_id: str) -> None:
+        """End the exclusion of contacts that were merged into one: a later decision was made for it (#merges)."""
+        merged = [(Side.HUBSPOT, one) for one in sorted(tx.records.merged_from([contact_id]))]
+        for ref, stored in tx.records.get_many(merged).items():
+            if stored.excluded:
+                tx.records.set_note(*ref, None)
 
     def _queue(self, current: _KeyTransaction, key: str) -> None:
         """Queue jobs in the lanes with writes; without any, in the key's own lane, whose job does the rest."""
@@ -391,8 +400,11 @@ class DecisionApplier:
         if old is None or old.state is not LinkState.ACTIVE:
             others = [other for other in known if other.hubspot_id == contact_id and other.state is LinkState.ACTIVE]
             link = self._make_link(current.tx, decision.pair, old)
-            changes.links[link.id] = replace(link, primary=not any(other.primary for other in others))
+            changes.links[link.id] = replace(link, primary=not any(other.primary for other in others), decided=True)
             changes.linked.append(decision.pair)
+        elif not old.decided:
+            changes.links[old.id] = replace(old, decided=True, version=old.version + 1)
+        self._include_merged(current.tx, contact_id)
         plan_effects.apply_plans(current.tx, [plan_effects.Planned(changes, Priority.BULK)])
         self._queue(current, contact_key(contact_id))
 
@@ -412,7 +424,7 @@ class DecisionApplier:
             old = next(matching, None)
             link = replace(old, version=old.version + 1) if old else self._make_link(tx, decision.pair, None)
             self._keep_what_is_not_put_back(tx, link, context)
-            tx.links.put(replace(link, primary=False, state=LinkState.RELEASED, put_back={}))
+            tx.links.put(replace(link, primary=False, state=LinkState.RELEASED, put_back={}, decided=False))
         current.requests += sorted({(ref[0], key) for ref, key in key_of(tx, related).items()})
 
     def _keep_what_was_replaced(self, tx: Tx, before: Link, after: Link, context: PlanContext) -> None:

@@ -99,6 +99,9 @@ def _apply_plan(tx: Tx, plan: Plan) -> None:
     for link_id, name, held in plan.new_holds:
         tx.holds.put(link_id, name, held)
         tx.journal.add("held", held.side, "", link_id, {"field": name, "hold": held.hold_id})
+    for contact_id, customer_id in plan.parted:
+        reason = "its customer was unlinked by decision from a contact that was merged with it"
+        tx.journal.add("orphaned", Side.HUBSPOT, contact_id, "", {"customer": customer_id, "reason": reason})
     for contact_id, customer_id in plan.linked:
         tx.journal.add("linked", Side.HUBSPOT, contact_id, "", {"customer": customer_id})
     for contact_id, customer_id in plan.revived:

@@ -190,14 +190,16 @@ class RecordWriter:
         self._replace(marked, known.hmacs if missing != known.missing else frozenset())
 
     def merge_away(self, contact_id: str, survivor_id: str) -> None:
-        """Store that a contact was merged into another one."""
+        """Store that a contact was merged into another one; that it was excluded by decision holds for that one."""
         old = self.get(Side.HUBSPOT, contact_id)
         if contact_id == survivor_id or (old is not None and old.survivor == survivor_id):
             return
         gone = old or StoredRecord(Record(Side.HUBSPOT, contact_id), 0, 0, 0)
-        merged = replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=None, stale=False)
+        note = gone.note if gone.excluded else None
+        merged = replace(gone, survivor=survivor_id, revision=gone.revision + 1, note=note, stale=False)
         self._replace(replace(merged, absent_ms=0, missing=False), gone.hmacs)
-        self.tx.journal.add("merged", Side.HUBSPOT, contact_id, "", {"survivor": survivor_id})
+        why = {"reason": "it was excluded by decision, which holds for the survivor"} if gone.excluded else {}
+        self.tx.journal.add("merged", Side.HUBSPOT, contact_id, "", {"survivor": survivor_id, **why})
         # A purchase that is just given this contact is stored before, and is moved, too.
         self.tx.records.lock(Side.HUBSPOT, contact_id)
         move_purchases(self.tx, contact_id, survivor_id)

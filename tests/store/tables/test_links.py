@@ -25,7 +25,9 @@ H, S = Side.HUBSPOT, Side.STRIPE
 
 
 def test_a_link_comes_back_as_it_went_in(store: Store) -> None:
-    link = replace(a_link("l1", "1", "cus_1"), parked={"email": Parked(H, "x@example.com")}, state=LinkState.RELEASED)
+    link = replace(
+        a_link("l1", "1", "cus_1"), parked={"email": Parked(H, "x@example.com")}, state=LinkState.RELEASED, decided=True
+    )
     with store.transaction() as tx:
         tx.links.put(link)
     with store.reading() as tx:

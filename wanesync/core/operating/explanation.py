@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from wanesync.core.diff.difference import CREATIONS, HELD, SIDE_NAMES, Difference, DifferenceClass
 from wanesync.core.jobs import Job, JobKind, JobState
-from wanesync.core.model import Link, NoteCode, Side, StoredRecord
+from wanesync.core.model import MERGED_EXCLUDED, Link, Note, NoteCode, Side, StoredRecord
 
 
 class SyncState(StrEnum):
@@ -131,7 +131,11 @@ def _explain_note(facts: PersonFacts) -> Explanation | None:
     note = noted[0].note
     ambiguous = note.code is NoteCode.AMBIGUOUS
     state = SyncState.NEEDS_DECISION if ambiguous else SyncState.LEFT_ALONE
-    return Explanation(state, f"{_name(noted[0])} is not synced: {note.text}", _WAYS_OUT.get(note.code, ""))
+    return Explanation(state, f"{_name(noted[0])} is not synced: {note.text}", _find_way_out(note))
+
+
+def _find_way_out(note: Note) -> str:
+    return _WAYS_OUT.get(NoteCode.BY_DECISION if note == MERGED_EXCLUDED else note.code, "")
 
 
 def _explain_dead(facts: PersonFacts) -> Explanation | None:

@@ -135,12 +135,17 @@ class Linker:
             return preview
         with self.runtime.store.reading() as tx:
             context = _load_both(tx, contact_id, customer_id)
-        if any(_is_pair(link, contact_id, customer_id) for link in context.links if link.state is LinkState.ACTIVE):
+        linked = context.active_links(Side.HUBSPOT, contact_id)
+        old = next((link for link in linked if link.stripe_id == customer_id), None)
+        ends = {ref: context.records[ref] for ref in ((Side.HUBSPOT, contact_id), (Side.STRIPE, customer_id))}
+        # Two that a merge brought together may be linked, with one of them excluded by decision: nothing flows then.
+        if old is not None and not any(stored.excluded for stored in ends.values()):
             return replace(preview, already=True)
-        second = any(link.primary for link in context.active_links(Side.HUBSPOT, contact_id))
-        made = Link("preview", contact_id, customer_id, primary=not second, base={}, version=0)
+        second = any(link.primary for link in linked if link is not old)
+        made = old or Link("preview", contact_id, customer_id, primary=not second, base={}, version=0)
         others = [link for link in context.links if not _is_pair(link, contact_id, customer_id)]
-        compared = compare_key(replace(context, links=[*others, made]), self.runtime.rules)
+        records = {**context.records, **{ref: replace(stored, note=None) for ref, stored in ends.items()}}
+        compared = compare_key(replace(context, records=records, links=[*others, made]), self.runtime.rules)
         mine = [one for one in compared.differences if (one.hubspot_id, one.stripe_id) == (contact_id, customer_id)]
         return replace(preview, second=second, differences=mine)
 

@@ -14,6 +14,9 @@ from wanesync.store.queries import Value
 from wanesync.store.session import Row, Table
 from wanesync.store.tables.future_times import CLOCK_TOLERANCE_MS
 
+_DECIDED = "/decided"
+"""Stands in a packed base where an operator linked the two; no field has such a name."""
+
 
 class LinkMoved(WanesyncError):
     """The link was changed since it was read: plan again."""
@@ -116,7 +119,7 @@ class Links(Table):
             "hubspot_id": link.hubspot_id,
             "stripe_id": link.stripe_id,
             "is_primary": int(link.primary),
-            "base": encrypt(pack_base(link.base), "links", link.id, "base"),
+            "base": encrypt(_pack_base(link), "links", link.id, "base"),
             "parked": encrypt(pack_parked(link.parked), "links", link.id, "parked") if link.parked else b"",
             "put_back": encrypt(pack_put_back(link.put_back), "links", link.id, "put_back") if link.put_back else b"",
             "version": link.version,
@@ -173,16 +176,19 @@ class Links(Table):
     def _link(self, row: Row) -> Link:
         link_id, hubspot_id, stripe_id, primary, base, version, state, parked, put_back, generation = row
         decrypt = self._session.encryption.decrypt
+        held = unpack_base(decrypt(base, "links", link_id, "base"))
+        decided = held.pop(_DECIDED, None) is not None
         link = Link(
             id=link_id,
             hubspot_id=hubspot_id,
             stripe_id=stripe_id,
             primary=bool(primary),
-            base=unpack_base(decrypt(base, "links", link_id, "base")),
+            base=held,
             version=version,
             state=LinkState(state),
             parked=self._parked(decrypt(parked, "links", link_id, "parked")) if parked else {},
             put_back=unpack_put_back(decrypt(put_back, "links", link_id, "put_back")) if put_back else {},
+            decided=decided,
         )
         return self._session.generations.view_link(link, generation)
 
@@ -193,3 +199,7 @@ class Links(Table):
             name: park if park.at_ms <= ahead_ms else replace(park, at_ms=0)
             for name, park in unpack_parked(packed).items()
         }
+
+
+def _pack_base(link: Link) -> bytes:
+    return pack_base({**link.base, _DECIDED: ("1", "")} if link.decided else link.base)
