@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.support.core_builders import FIELDS, contact, customer
-from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer
+from tests.support.live_sync import HUBSPOT, STRIPE, LiveSync, customer_answer, refused
+from wanesync.core.errors import Failure
 from wanesync.core.model import Conflict
 from wanesync.sync.agreements import SWEEP_ROWS, Agreement, close_agreed, sweep_agreed
 
@@ -48,6 +49,23 @@ def test_an_edit_to_what_the_other_side_holds_closes_them_without_a_write(live: 
     edit(live, "Nice")
     assert live.conflicts() == []
     assert live.stripe.requests == []
+
+
+def test_a_refused_value_that_is_taken_back_is_listed_no_more(live: LiveSync) -> None:
+    lyon = replace(CUS, values={**CUS.values, "city": "Lyon"})
+    live.link(ANN, lyon)
+    live.know(replace(CUS, values={**CUS.values, "city": "???"}))
+    live.hubspot.script(
+        "update_contacts", lambda items: {i.trace: refused(HUBSPOT, Failure.REFUSED, "city") for i in items}
+    )
+    for customer_copy, listed in ((None, [("parked", "city", "???")]), (lyon, [])):
+        if customer_copy is not None:
+            live.know(customer_copy)
+        live.queue(HUBSPOT, KEY)
+        live.work(HUBSPOT)
+        live.advance(5_000)
+        assert live.conflicts() == listed
+    assert not live.links("1")[0].parked
 
 
 def test_conflicts_of_other_fields_stay(live: LiveSync) -> None:

@@ -469,6 +469,10 @@ def _write(pair: Pair, spec: FieldSpec, to: Side, merged: MergeResult) -> bool:
     return True
 
 
+def _agrees(pair: Pair, spec: FieldSpec) -> bool:
+    return spec.agree(pair.value(Side.HUBSPOT, spec.name), pair.value(Side.STRIPE, spec.name))
+
+
 def _base_value(base_pair: BasePair, side: Side) -> str:
     return base_pair[0] if side is Side.HUBSPOT else base_pair[1]
 
@@ -503,3 +507,5 @@ def _apply_parked(pair: Pair, fields: FieldMap, merged: MergeResult) -> None:
             merged.conflicts[side] = [conflict for conflict in merged.conflicts[side] if conflict.field != name]
         else:
             merged.unparked.append(name)
+            if change is None and name not in merged.agreed and _agrees(pair, spec):
+                merged.agreed.append(name)  # the value that was refused was taken back
