@@ -75,6 +75,17 @@ def test_a_new_primary_takes_no_blank_from_a_copy_that_lacks_the_field() -> None
     assert (STRIPE, "cus_2") in outcome.reads
 
 
+def test_a_contact_is_created_without_a_business_name_whose_company_cannot_be_written() -> None:
+    acme = customer(email=ADA, name="Acme GmbH")
+    lacking = stored(replace(acme, unknown=frozenset({"company"})), unanswered=1)
+    for at in (
+        context("customer:cus_1", lacking),
+        context("customer:cus_1", acme, unusable=frozenset({"company"})),
+    ):
+        changes = only_action(run(at)).changes
+        assert not changes.keys() & {"name", "company"}
+
+
 # -- what a comparison shows
 
 

@@ -574,9 +574,11 @@ class Planner:
         fields = self.rules.fields
         for name, change in list(changes.items()):
             company = company_field(fields, name) if change.after else None
-            if company is None or company.name not in changes:
+            if company is None or not takes_business_name(company, change.source, {}, values):
                 continue
-            if takes_business_name(company, change.source, {}, values):
+            if company.name not in changes:
+                del changes[name]  # it waits with its company, and is met on first contact
+            else:
                 after = company.convert(Side.HUBSPOT, change.source, "") or change.source
                 changes |= {name: replace(change, after=""), company.name: Change("", after, "")}
 
