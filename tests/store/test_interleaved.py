@@ -14,16 +14,19 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.core_builders import FIELDS, RULES
+from tests.support.reconcile_harness import InstantClock
 from tests.support.store_reads import find_write
 from tests.support.store_rows import a_link, a_stored, an_update
 from wanesync.adapters.field_translation import FieldTranslator
+from wanesync.core.diff.decisions import Decision, Verdict
 from wanesync.core.ids import make_id
-from wanesync.core.jobs import Job, JobKind, JobRequest
-from wanesync.core.model import Conflict, Link, Record, Side, WriteResult
-from wanesync.core.plan import PlanContext
+from wanesync.core.jobs import Job, JobKind, JobRequest, JobState, Priority
+from wanesync.core.model import BY_DECISION, WANTED, Conflict, Link, Note, NoteCode, Record, Side, WriteResult
+from wanesync.core.plan import Plan, PlanContext
 from wanesync.core.ports import CustomerAnswer, Timing
 from wanesync.core.purchases import Purchase, PurchaseState, Sink
 from wanesync.core.rate_limits import set_by_hand
+from wanesync.reconcile.apply_decisions import DecisionApplier
 from wanesync.store import LeaseLost, Store, TransactionConflict, Tx, make_key, open_store
 from wanesync.store.session import ConstraintViolated
 from wanesync.store.tables.links import LinkMoved
@@ -32,6 +35,7 @@ from wanesync.store.tables.records import RecordMoved
 from wanesync.store.tables.settings import LISTED, Settings
 from wanesync.sync import reader
 from wanesync.sync.loader import load_contexts
+from wanesync.sync.plan_effects import Planned, apply_plans
 from wanesync.sync.reader import Reader
 from wanesync.sync.record_versions import RecordWriter
 from wanesync.sync.runtime import ProcessState, Runtime, SyncOptions
@@ -56,6 +60,10 @@ def stores(postgres_url: str) -> Iterator[Pair]:
 
 def runtime_of(store: Store) -> Runtime:
     return Runtime(store, RULES, FieldTranslator(FIELDS), SyncOptions("1"), random.Random(1), ProcessState("w1"))
+
+
+def person(city: str, modified_ms: int) -> Record:
+    return Record(H, "1", {"city": city}, frozenset({"ann@example.com"}), modified_ms=modified_ms)
 
 
 def customer(city: str) -> Record:
@@ -88,14 +96,94 @@ def test_records_a_store_whose_revision_has_moved_is_refused(stores: Pair) -> No
     with pytest.raises(RecordMoved), one.transaction() as tx:  # noqa: PT012 - another one runs inside
         old = tx.records.get(*CUS)
         assert old is not None
-        two.run(lambda tx2: tx2.records.put_many([newer], {CUS: 1}))
-        tx.records.put_many([replace(old, revision=2)], {CUS: old.revision})
+        two.run(lambda tx2: tx2.records.put_many([newer], {CUS: old}))
+        tx.records.put_many([replace(old, revision=2)], {CUS: old})
     with one.reading() as tx:
         assert tx.records.get(*CUS) == newer
     with pytest.raises(RecordMoved), one.transaction() as tx:  # noqa: PT012 - another one runs inside
         assert tx.records.get(S, "cus_2") is None
-        two.run(lambda tx2: tx2.records.put_many([a_stored(S, "cus_2", "h3")], {(S, "cus_2"): 0}))
-        tx.records.put_many([a_stored(S, "cus_2", "h4")], {(S, "cus_2"): 0})
+        two.run(lambda tx2: tx2.records.put_many([a_stored(S, "cus_2", "h3")], {(S, "cus_2"): None}))
+        tx.records.put_many([a_stored(S, "cus_2", "h4")], {(S, "cus_2"): None})
+
+
+@pytest.mark.parametrize("verdict", [Verdict.EXCLUDE, Verdict.CREATE])
+def test_records_a_decision_that_is_committed_beside_a_read_stays(stores: Pair, verdict: Verdict) -> None:
+    one, two = stores
+    runtime, other = runtime_of(one), runtime_of(two)
+    before = None if verdict is Verdict.EXCLUDE else BY_DECISION
+    one.run(lambda tx: tx.records.put_many([replace(a_stored(H, "1"), record=person("Rome", 5), note=before)]))
+    tries: list[int] = []
+
+    def commit_read(tx: Tx) -> None:
+        tries.append(1)
+        with RecordWriter(runtime, tx) as records:
+            records.load(H, ["1"])
+            if len(tries) == 1:
+                applier = DecisionApplier(other, InstantClock())
+                checked, _ = applier.examine([Decision(1, "1", "", "", verdict)])
+                assert sum(applier.apply(checked, "run", lambda _: None).done.values()) == 1
+            records.store_contact(person("Lyon", 9))
+
+    one.run(commit_read)
+    with one.reading() as tx:
+        stored = tx.records.get(H, "1")
+    assert stored is not None
+    assert stored.note == (BY_DECISION if verdict is Verdict.EXCLUDE else WANTED)
+    assert (stored.record.values["city"], stored.revision, len(tries)) == ("Lyon", 2, 2)
+
+
+@pytest.mark.parametrize("code", [NoteCode.BY_DECISION, NoteCode.DAMAGED, NoteCode.AMBIGUOUS])
+def test_records_any_note_that_is_stored_beside_a_read_stays(stores: Pair, code: NoteCode) -> None:
+    one, two = stores
+    note = Note(code, "stored beside")
+    one.run(lambda tx: tx.records.put_many([a_stored(*CUS, "h1")]))
+    with pytest.raises(RecordMoved), one.transaction() as tx:  # noqa: PT012 - another one runs inside
+        old = tx.records.get(*CUS)
+        assert old is not None
+        two.run(lambda tx2: tx2.records.set_note(*CUS, note))
+        tx.records.put_many([replace(old, revision=2)], {CUS: old})
+    with one.reading() as tx:
+        stored = tx.records.get(*CUS)
+    assert stored is not None
+    assert (stored.note, stored.revision) == (note, 1)
+
+
+@pytest.mark.parametrize("decision", [BY_DECISION, WANTED])
+def test_records_a_plan_from_before_a_decision_does_not_replace_it(stores: Pair, decision: Note) -> None:
+    one, two = stores
+    one.run(lambda tx: tx.records.put_many([a_stored(*CUS, "h1"), a_stored(S, "cus_2", "h2")]))
+    rival = Note(NoteCode.AMBIGUOUS, "2 contacts carry its e-mail")
+    made = Plan(notes={CUS: rival, (S, "cus_2"): rival})
+    job = Job("j1", S, JobKind.WRITE, "contact:1", JobState.RUNNING, Priority.LIVE, 0, 0)
+    with one.transaction() as tx:
+        assert tx.records.get(*CUS)
+        two.run(lambda tx2: tx2.records.set_note(*CUS, decision))
+        apply_plans(tx, [Planned(made, Priority.LIVE, job)])
+    with one.reading() as tx:
+        stored = tx.records.get_many([CUS, (S, "cus_2")])
+    assert [stored[ref].note for ref in sorted(stored)] == [decision, rival]
+    one.run(lambda tx: apply_plans(tx, [Planned(Plan(notes={CUS: None}), Priority.BULK)]))
+    with one.reading() as tx:
+        assert tx.records.get_many([CUS])[CUS].note is None, "what an operator decides later counts"
+
+
+def test_records_an_answer_that_lacks_a_field_is_a_version_of_its_own(stores: Pair) -> None:
+    one, two = stores
+    lacking = replace(person("Rome", 5), unknown=frozenset({"phone"}))
+    one.run(lambda tx: tx.records.put_many([replace(a_stored(H, "1"), record=lacking)]))
+
+    def read(runtime: Runtime) -> Callable[[Tx], None]:
+        def work(tx: Tx) -> None:
+            with RecordWriter(runtime, tx) as records:
+                records.store_contact(replace(lacking, modified_ms=4))
+
+        return work
+
+    while_other_waits(one, read(runtime_of(one)), two, read(runtime_of(two)))
+    with one.reading() as tx:
+        stored = tx.records.get(H, "1")
+    assert stored is not None
+    assert (stored.unanswered, stored.revision) == (2, 3)
 
 
 @pytest.mark.parametrize("is_new", [True, False])

@@ -123,7 +123,7 @@ class Baseline:
                 found.left.append(key)
             elif self._accept_pair(context, outcome, found):
                 plans.append(outcome)
-        plan_effects.apply_plans(tx, [plan_effects.Planned(outcome, Priority.BULK) for outcome in plans])
+        plan_effects.apply_plans(tx, [plan_effects.Planned(outcome, Priority.BULK, decided=False) for outcome in plans])
         tx.locks.drop_many(sorted(locked))
         return found
 

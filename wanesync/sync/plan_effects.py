@@ -32,11 +32,15 @@ for it (docs/correctness.md#unknown-fields)."""
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan and the priority of what it queues. ``job``: the job that made it, None for a person's decision."""
+    """A plan and the priority of what it queues. ``job``: the job that made it, None for a person's decision.
+
+    ``decided``: without a job, whether its notes replace what an operator decided before; those of a planner never do.
+    """
 
     plan: Plan
     priority: Priority
     job: Job | None = None
+    decided: bool = True
 
 
 def apply_plans(tx: Tx, planned: Sequence[Planned]) -> None:
@@ -46,8 +50,8 @@ def apply_plans(tx: Tx, planned: Sequence[Planned]) -> None:
     tx.links.put_many(sorted((k for plan in plans for k in plan.links.values()), key=lambda k: k.primary))
     put_back = {held.hold_id for plan in plans for _, _, held in plan.new_holds if held.state is HoldState.OPEN}
     tx.holds.lock_open(put_back)
-    for plan in plans:
-        _apply_plan(tx, plan)
+    for one in planned:
+        _apply_plan(tx, one)
     pairs = [pair for plan in plans for pair in (*plan.linked, *plan.revived)]
     linked = {ref for h, s in pairs for ref in ((Side.HUBSPOT, h), (Side.STRIPE, s))}
     _wake_purchases(tx, [customer_id for _, customer_id in pairs])
@@ -82,11 +86,14 @@ def queue_reads(tx: Tx, plans: Iterable[tuple[Plan, Priority]]) -> None:
     tx.jobs.put_many([requests[ref] for ref in sorted(requests)])
 
 
-def _apply_plan(tx: Tx, plan: Plan) -> None:
+def _apply_plan(tx: Tx, planned: Planned) -> None:
+    plan = planned.plan
+    decided = planned.decided and planned.job is None
+    set_note = tx.records.set_note if decided else tx.records.set_planned_note
     for pending, answer in plan.matched_creates:
         tx.pending_writes.record_result(pending.id, answer)
     for (side, record_id), note in plan.notes.items():
-        tx.records.set_note(side, record_id, note)
+        set_note(side, record_id, note)
     for grave in plan.tombstones:
         tx.tombstones.put(grave.side, grave.record_id, grave.hmacs, grave.at_ms, erased=grave.erased)
         reason = "deleted there; its other record is kept"

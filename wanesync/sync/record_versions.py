@@ -44,7 +44,7 @@ class RecordWriter:
         self.found_again: set[tuple[Side, str]] = set()
         self.completed: set[tuple[Side, str]] = set()
         self.address_fields = frozenset(spec.name for spec in runtime.rules.fields.specs if spec.hubspot == ("email",))
-        self.read: dict[tuple[Side, str], int] = {}
+        self.read: dict[tuple[Side, str], StoredRecord | None] = {}
         self.found: list[tuple[Record, bool]] = []
         self.new: list[Record] = []
 
@@ -64,7 +64,7 @@ class RecordWriter:
             self.asked |= asked
             # A damaged copy is replaced by what a read brings.
             found = self.tx.records.get_many(asked, {})
-            self.read |= {ref: found[ref].revision if ref in found else 0 for ref in asked}
+            self.read |= {ref: found.get(ref) for ref in asked}
             self.known = found | self.known
 
     def get(self, side: Side, record_id: str) -> StoredRecord | None:
@@ -94,12 +94,14 @@ class RecordWriter:
         if old is not None and not gone and record.modified_ms < old.record.modified_ms:
             if old.record.unknown:
                 # It brought nothing of what our copy lacks: the next read for that backs off.
-                self._replace(replace(old, unanswered=old.unanswered + 1), frozenset())
+                more = replace(old, unanswered=old.unanswered + 1, revision=old.revision + 1)
+                self._replace(more, frozenset())
             return
         for merged_id in record.merged_ids:
             self.merge_away(merged_id, record.id)
         same = old is not None and record.modified_ms == old.record.modified_ms and record == old.record
-        if old is not None and same and not record.unknown and not gone and not old.stale:
+        noted = old is not None and old.note is not None and old.note.code is NoteCode.DAMAGED
+        if old is not None and same and not (record.unknown or gone or old.stale or noted):
             return
         self._put(record, old, Timing(record.modified_ms, record.modified_ms), stale=False)
 
@@ -243,7 +245,7 @@ class RecordWriter:
         check_contacts(self.tx, self.new)
         self.new = []
         self.tx.records.put_many(self.changed.values(), self.read)
-        self.read |= {ref: stored.revision for ref, stored in self.changed.items()}
+        self.read |= self.changed
         self.changed = {}
 
     def flush(self) -> None:

@@ -49,7 +49,8 @@ SELECT id, hmac FROM emails WHERE side = :side AND id IN (:ids);
 SELECT id FROM records WHERE side = :side AND id IN (:ids) AND stored_ms >= :since_ms
 AND stored_ms <= :ahead_ms;
 
--- A copy whose revision is not the one that was read stays: the transaction decided from an older one.
+-- A copy whose revision or note is not the one that was read stays: the transaction decided from an older one. A note is
+-- changed without a new revision, which would refuse the answers that are under way (docs/correctness.md#stripe-order).
 -- name: put_record
 INSERT INTO records (side, id, content, valid_from_ms, valid_to_ms, revision, stale, deleted, survivor, other_id,
     note_code, note, stored_ms, unanswered, erased, absent_ms, missing)
@@ -61,7 +62,8 @@ ON CONFLICT (side, id) DO UPDATE SET content = excluded.content, valid_from_ms =
     note_code = excluded.note_code, note = excluded.note, stored_ms = excluded.stored_ms,
     unanswered = excluded.unanswered, erased = excluded.erased, absent_ms = excluded.absent_ms,
     missing = excluded.missing
-WHERE :read_revision < 0 OR records.revision = :read_revision RETURNING side, id /* rows by id side */;
+WHERE :read_revision < 0 OR (records.revision = :read_revision AND records.note_code = :read_note_code
+    AND records.note = :read_note) RETURNING side, id /* rows by id side */;
 
 -- A merge that is committed first is seen, and one that begins now waits for the end of this transaction.
 -- name: hold_contacts
@@ -113,6 +115,11 @@ WHERE side = :side AND id IN (:ids) AND deleted = 0 AND survivor = '';
 
 -- name: set_note
 UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id /* rows by id side */;
+
+-- What an operator decided since the plan was made stays, as far as a planner leaves it (Planner._note).
+-- name: set_planned_note
+UPDATE records SET note_code = :note_code, note = :note WHERE side = :side AND id = :id AND note_code <> 'by_decision'
+AND (note_code <> 'wanted' OR :note_code IN ('', 'erased')) /* rows by id side */;
 
 -- The total minus the few exceptions: a million records are counted from indexes alone.
 -- name: count_records
@@ -1162,7 +1169,8 @@ UPDATE rates SET lowered_ms = CASE WHEN lowered_ms > :ahead_ms THEN :now ELSE lo
 WHERE lowered_ms > :ahead_ms OR raised_ms > :ahead_ms;
 
 -- name: repair_deletion_times
-UPDATE records SET valid_to_ms = :now WHERE (deleted = 1 OR survivor <> '') AND deleted = 1 AND valid_to_ms > :ahead_ms;
+UPDATE records SET valid_to_ms = :now, revision = revision + 1
+WHERE (deleted = 1 OR survivor <> '') AND deleted = 1 AND valid_to_ms > :ahead_ms;
 
 -- name: repair_tombstone_times
 UPDATE tombstones SET at_ms = :now WHERE at_ms > :ahead_ms;

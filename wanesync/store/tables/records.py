@@ -50,11 +50,13 @@ class Records(Table):
                 found[side, record_id] = self._read(side, row, frozenset(hmacs.get(record_id, ())), damaged)
         return found
 
-    def put_many(self, copies: Iterable[StoredRecord], read: Mapping[tuple[Side, str], int] | None = None) -> None:
+    def put_many(
+        self, copies: Iterable[StoredRecord], read: Mapping[tuple[Side, str], StoredRecord | None] | None = None
+    ) -> None:
         """Stores copies whole, with their addresses; of two of one record the last one counts.
 
-        ``read``: the revision of each that the caller decided from, 0 without a copy; None: what stands is replaced.
-        Raises RecordMoved if one has another revision by now (docs/correctness.md#compare-and-store).
+        ``read``: the copy of each that the caller decided from, None without one; no ``read``: what stands is replaced.
+        Raises RecordMoved if one has another revision or note by now (docs/correctness.md#compare-and-store).
         """
         newest = {(stored.side, stored.id): stored for stored in copies}
         if not newest:
@@ -62,7 +64,8 @@ class Records(Table):
         seal, generation = self._session.encryption.seal, self._session.generations.generation
         batch: list[dict[str, Value]] = []
         for (side, record_id), stored in sorted(newest.items(), key=itemgetter(0)):
-            record = stored.record
+            record, old = stored.record, read[side, record_id] if read is not None else None
+            note, old_note = _note_columns(stored.note), _note_columns(old.note if old else None)
             batch.append(
                 {
                     "side": side,
@@ -75,10 +78,12 @@ class Records(Table):
                     "deleted": int(stored.deleted),
                     "survivor": stored.survivor,
                     "other_id": bound(record.other_id),
-                    "note_code": stored.note.code if stored.note else "",
-                    "note": stored.note.text if stored.note else "",
+                    "note_code": note[0],
+                    "note": note[1],
                     "stored_ms": self._session.now_ms,
-                    "read_revision": -1 if read is None else read[side, record_id],
+                    "read_revision": -1 if read is None else old.revision if old else 0,
+                    "read_note_code": old_note[0],
+                    "read_note": old_note[1],
                     "unanswered": stored.unanswered,
                     "erased": int(stored.erased),
                     "absent_ms": stored.absent_ms,
@@ -184,8 +189,13 @@ class Records(Table):
 
     def set_note(self, side: Side, record_id: str, note: Note | None) -> None:
         """Store why a record is left alone; None if it is not."""
-        code, text = (note.code, note.text) if note else ("", "")
+        code, text = _note_columns(note)
         self._session.defer("set_note", side=side, id=record_id, note_code=code, note=text)
+
+    def set_planned_note(self, side: Side, record_id: str, note: Note | None) -> None:
+        """Store the note of a plan; what an operator has decided about the record since it was read stays."""
+        code, text = _note_columns(note)
+        self._session.defer("set_planned_note", side=side, id=record_id, note_code=code, note=text)
 
     def note_damaged(self, side: Side, record_id: str, reason: str) -> None:
         """Store that a copy cannot be decrypted, for people; what an operator decided about the record stays."""
@@ -281,6 +291,10 @@ class Records(Table):
 
 def _place(side: Side, record_id: str) -> tuple[str, str, str]:
     return "records", f"{side}:{record_id}", "content"
+
+
+def _note_columns(note: Note | None) -> tuple[str, str]:
+    return (note.code, note.text) if note else ("", "")
 
 
 def _email_key(row: Parameters) -> tuple[str, str, str]:
