@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from unittest.mock import patch
 
 import pytest
@@ -105,6 +105,24 @@ class Customers:
         page = rest[: self.size]
         following = f"cus_{page[-1]}" if len(rest) > self.size else ""
         return Page([_customer(n) for n in page], following, Timing(0, 0))
+
+
+@dataclass
+class Forgetful(Customers):
+    """Stripe that refuses the cursors of deleted customers. ``always``: every cursor."""
+
+    gone: set[str] = field(default_factory=set)
+    refused: list[str] = field(default_factory=list)
+    always: bool = False
+
+    def list_customers(self, after: str, created_from: int, created_to: int) -> Page:
+        """One page."""
+        if after in self.gone or (after and self.always):
+            self.refused.append(after)
+            assert len(self.refused) < 100, "the listing does not end"
+            raise CallError(STRIPE, Failure.REFUSED, f"No such customer: '{after}'", 400)
+        page = Customers.list_customers(self, after, created_from, created_to)
+        return replace(page, records=[record for record in page.records if record.id not in self.gone])
 
 
 def _contact(number: int) -> Record:
@@ -306,3 +324,27 @@ def test_a_refusal_ends_the_run_and_what_came_is_kept(store: Store) -> None:
     with pytest.raises(VendorUnavailable, match="incomplete"):
         run.run(ignore)
     assert run.snapshot.count(STRIPE) >= 100
+
+
+@pytest.mark.parametrize("lanes", [1, LANES])
+@pytest.mark.parametrize("size", [10, 25])
+def test_a_listing_goes_on_whose_stored_cursor_is_a_customer_that_was_deleted_since(
+    store: Store, lanes: int, size: int
+) -> None:
+    first = begin(store, Contacts([]), Customers(120), lanes={HUBSPOT: 1, STRIPE: lanes}, requests=Requests(6))
+    with pytest.raises(GuardError):
+        first.run(ignore)
+    cursors = {span.next for span in first.snapshot.spans(STRIPE) if span.next and not span.done}
+    assert cursors
+    customers = Forgetful(120, size, gone=cursors)
+    again = begin(store, Contacts([]), customers, lanes={HUBSPOT: 1, STRIPE: lanes}, snapshot=first.snapshot)
+    again.run(ignore)
+    assert set(customers.refused) == cursors
+    assert again.snapshot.count(STRIPE) == 120
+    assert customers.asked <= 12 + len(cursors) + LANES * 8, "it goes on where it was"
+
+
+def test_a_listing_ends_that_goes_on_from_no_cursor(store: Store) -> None:
+    run = begin(store, Contacts([]), Forgetful(60, size=2, always=True), lanes={HUBSPOT: 1, STRIPE: 1})
+    with pytest.raises(VendorUnavailable, match="No such customer"):
+        run.run(ignore)

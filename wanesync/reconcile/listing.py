@@ -84,11 +84,13 @@ class Listing:
     _stopped: threading.Event = field(default_factory=threading.Event)
     _unordered: bool = False
     _trails: dict[tuple[Side, int], CursorTrail] = field(default_factory=dict)
+    _anew: set[tuple[int, int]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, progress: Progress) -> None:
         """List both sides completely. Raises ``VendorUnavailable``, ``GuardError`` or ``DatabaseUnavailable``."""
         self._trails.clear()
+        self._anew.clear()
         if SEQUENTIAL in self.snapshot.metadata():
             self.lanes = {**self.lanes, Side.HUBSPOT: 1}
         for side in Side:
@@ -248,16 +250,26 @@ class Listing:
             trail.follow(span.next, page.next, ids if all(ids) else None)
             return page
 
-        if side is Side.STRIPE:
-            return called_ms, self._call(side, OPERATIONS[side], fetch)
         try:
             page = self._call(side, OPERATIONS[side], fetch)
         except VendorUnavailable as error:
-            if self.lanes[side] > 1 and _is_refused(error):
+            if side is Side.STRIPE and span.next and _is_refused(error) and self._begin_anew(span):
+                return self._read(side, span)
+            if side is Side.HUBSPOT and self.lanes[side] > 1 and _is_refused(error):
                 raise _CursorRefused from error
             raise
-        self._unordered |= not _is_rising(span.next, page)
+        if side is Side.HUBSPOT:
+            self._unordered |= not _is_rising(span.next, page)
         return called_ms, page
+
+    def _begin_anew(self, span: ListingRange) -> bool:
+        """Go on without a cursor that Stripe refuses: its customer may be gone; False: that led nowhere before."""
+        with self._lock:
+            part = self._spans[Side.STRIPE].begin_anew(span.number)
+            led_nowhere = (part.number, part.high) in self._anew
+            self._anew.add((part.number, part.high))
+            self._trails.pop((Side.STRIPE, part.number), None)
+        return not led_nowhere
 
     def _advance(self, side: Side, span: ListingRange, called_ms: int, page: Page) -> FetchedPage:
         reached = _position(side, page.records[-1]) if page.records else self._spans[side].ranges[span.number].reached
@@ -289,8 +301,9 @@ class _CursorRefused(WanesyncError):
 
 
 def _is_refused(error: VendorUnavailable) -> bool:
-    """Whether the side answered and refused the request."""
-    return isinstance(error.__cause__, CallError) and error.__cause__.failure is Failure.REFUSED
+    """Whether the side answered and refused the request, or did not find what it names."""
+    refusals = (Failure.REFUSED, Failure.NOT_FOUND)
+    return isinstance(error.__cause__, CallError) and error.__cause__.failure in refusals
 
 
 def _is_rising(after: str, page: Page) -> bool:

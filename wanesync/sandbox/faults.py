@@ -25,6 +25,7 @@ class Faults:
     refused_repeat: float = 0.0  # HubSpot: an event whose uuid it has is refused (409, 400 or 207), not swallowed
     object_events: float = 0.0  # HubSpot: an event comes in the object.* shape of project apps, too
     endless_list: float = 0.0  # HubSpot: a page of a listing names a next one, which is empty, under an ever-new cursor
+    gone_cursor: float = 0.0  # Stripe: a list is refused (400) whose starting_after or ending_before was deleted
     huge_answer: float = 0.0  # over HTTP: an answer of 1 GB
     gzip_bomb: float = 0.0  # over HTTP: an answer of 1 MB that unpacks to 1 GB
 

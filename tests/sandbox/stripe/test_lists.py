@@ -7,6 +7,7 @@ import random
 import pytest
 
 from tests.support.stripe_client import NOW_MS, UNLIMITED, Client
+from wanesync.sandbox.faults import Faults
 from wanesync.sandbox.stripe.machine import StripeMachine
 
 
@@ -41,6 +42,15 @@ def test_list_filters_and_pages(stripe: Client) -> None:
     assert stripe.ok("GET", "/v1/customers", {"limit": "2", "ending_before": ids[4]})["has_more"] is False
     stripe.ok("DELETE", f"/v1/customers/{ids[3]}")
     assert listed(limit="2", starting_after=ids[3]) == [ids[2], ids[1]]
+
+
+def test_a_list_may_be_refused_that_goes_on_from_a_deleted_object(stripe: Client) -> None:
+    kept, gone = (stripe.ok("POST", "/v1/customers", {})["id"] for _ in range(2))
+    stripe.ok("DELETE", f"/v1/customers/{gone}")
+    stripe.machine.set_faults(Faults(gone_cursor=1.0))
+
+    assert stripe.refused("GET", "/v1/customers", {"starting_after": gone})[::2] == (400, "starting_after")
+    assert stripe.ok("GET", "/v1/customers", {"starting_after": kept})["data"] == []
 
 
 @pytest.mark.parametrize(

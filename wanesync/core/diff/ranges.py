@@ -81,6 +81,13 @@ class ListingRanges:
             self.taken.discard(number)
         return part
 
+    def begin_anew(self, number: int) -> ListingRange:
+        """Return a range of customers without its cursor, which is not known any more: from the one read last on."""
+        part = self.ranges[number]
+        high = part.reached if part.reached >= 0 else part.high
+        self.ranges[number] = part = replace(part, high=high, next="", reached=-1)
+        return part
+
     def release(self, number: int) -> None:
         """Make a range free for another thread."""
         self.taken.discard(number)

@@ -60,7 +60,8 @@ def _read_cursor(call: Call, collection: Collection, name: str) -> Position | No
     if name not in call.params:
         return None
     position = collection.position(call.params[name])
-    if position is None:
+    chance, is_gone = call.account.faults.gone_cursor, collection.was_deleted(call.params[name])
+    if position is None or (is_gone and chance > 0 and call.account.rng.random() < chance):
         raise refuse_absent(collection.noun, call.params[name], name, 400)
     return position
 
