@@ -9,16 +9,20 @@ import pytest
 
 from tests.support.core_builders import FIELDS
 from tests.support.reconcile_harness import CREATED_MS, Sides, compare, ignore, make_reconcile, make_runtime
+from tests.support.store_fixtures import Clock
 from wanesync.core.diff.difference import DifferenceClass
 from wanesync.core.errors import GuardError
 from wanesync.core.jobs import JobKind
 from wanesync.core.model import Link, Record, Side
-from wanesync.core.ports import SetAside
+from wanesync.core.ports import CustomerAnswer, SetAside, Timing
+from wanesync.reconcile.baseline import Baseline
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.run import MAX_LISTING_AGE_MS, Selection
 from wanesync.store.database import Store
-from wanesync.store.tables.settings import LAST_RUN
+from wanesync.store.tables.settings import LAST_RUN, RESTORED, UNCONFIRMED
 from wanesync.sync.loader import LISTED
+from wanesync.sync.record_versions import RecordWriter
+from wanesync.sync.restored import await_confirmation, may_create, suspect
 from wanesync.sync.runtime import Runtime
 
 HUBSPOT, STRIPE = Side.HUBSPOT, Side.STRIPE
@@ -95,6 +99,66 @@ def test_a_restricted_run_leaves_the_rest_and_is_not_noted_as_complete(
 ) -> None:
     assert {key for _, key in queued(runtime, selection)} == keys
     assert setting(store, LAST_RUN) is None
+
+
+RESTRICTED = [
+    Selection(limit=1),
+    Selection(only=frozenset({DifferenceClass.CREATE_CONTACT})),
+    Selection(keys=frozenset({"contact:3"})),
+    Selection(avoid=frozenset({"customer:cus_4"})),
+]
+
+
+def know_cus_4_with_an_older_address(runtime: Runtime, sides: Sides) -> None:
+    old = "old@example.com"
+    record = replace(sides.customers["cus_4"], values={"email": old}, emails=frozenset({old}))
+    with runtime.store.transaction() as tx, RecordWriter(runtime, tx) as records:
+        records.store_customer(CustomerAnswer(record, Timing(1, 1)), 0)
+
+
+@pytest.mark.parametrize("selection", RESTRICTED, ids=["limit", "only", "keys", "avoid"])
+@pytest.mark.parametrize("is_restored", [True, False])
+def test_a_restricted_run_that_completes_a_listing_has_stored_every_copy(
+    runtime: Runtime, sides: Sides, store: Store, clock: Clock, selection: Selection, *, is_restored: bool
+) -> None:
+    know_cus_4_with_an_older_address(runtime, sides)
+    clock.advance(1)
+    if is_restored:
+        store.run(lambda tx: tx.settings.put(LISTED, "1"))
+        store.run(lambda tx: suspect(tx, "a backup"))
+    make_reconcile(runtime).queue(compare(runtime), replace(selection, max_creations=9))
+    with store.reading() as tx:
+        assert (may_create(tx), tx.settings.get(RESTORED)) == (True, None)
+        carriers = tx.records.by_hmacs([store.hmac("customer@example.com")])
+    assert list(carriers.values()) == [{(STRIPE, "cus_4")}], "a contact with this address gets no second customer"
+
+
+@pytest.mark.parametrize("selection", RESTRICTED, ids=["limit", "only", "keys", "avoid"])
+def test_a_restricted_run_leaves_what_waits_for_a_catch_up(
+    runtime: Runtime, store: Store, selection: Selection
+) -> None:
+    store.run(lambda tx: tx.settings.put(LISTED, "1"))
+    store.run(lambda tx: await_confirmation(tx, "no process ran for 3 d"))
+    make_reconcile(runtime).queue(compare(runtime), replace(selection, max_creations=9))
+    assert setting(store, UNCONFIRMED)
+    make_reconcile(runtime).queue(compare(runtime))
+    assert setting(store, UNCONFIRMED) is None, "a full run has shown everything"
+
+
+def test_a_run_that_compared_changes_only_ends_no_wait(runtime: Runtime, store: Store) -> None:
+    store.run(lambda tx: tx.settings.put(LISTED, "1"))
+    store.run(lambda tx: await_confirmation(tx, "no process ran for 3 d"))
+    reconcile = make_reconcile(runtime)
+    for finish in (reconcile.queue, lambda report: Baseline(runtime).run(report, ignore)):
+        report = reconcile.compare_changes(store.now_ms() - 3_600_000, ignore, ignore)
+        assert report is not None
+        # What shows an older state may come while the run is at work.
+        store.run(lambda tx: suspect(tx, "a backup"))
+        finish(report)
+        with store.transaction() as tx:
+            assert (tx.settings.get(LISTED), may_create(tx)) == (None, False)
+            assert {RESTORED, UNCONFIRMED} <= tx.settings.get_many([RESTORED, UNCONFIRMED]).keys()
+            tx.settings.put(LISTED, "1")
 
 
 def test_more_creations_than_allowed_are_refused_before_anything_is_queued(runtime: Runtime, store: Store) -> None:

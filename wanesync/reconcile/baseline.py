@@ -18,7 +18,7 @@ from wanesync.core.model import BasePair, Conflict, Link, LinkState, Side, Store
 from wanesync.core.plan import Plan, PlanContext, Rules
 from wanesync.core.planner import plan
 from wanesync.reconcile.compare import Report
-from wanesync.reconcile.page_store import PageStore
+from wanesync.reconcile.page_store import PageStore, knows_everything
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.sync import plan_effects
@@ -73,7 +73,8 @@ class Baseline:
         return total
 
     def _end(self, tx: Tx, report: Report, total: BaselineResult) -> None:
-        end_listing(tx, report.snapshot.metadata()["began_ms"])
+        if knows_everything(report.snapshot):
+            end_listing(tx, report.snapshot.metadata()["began_ms"])
         counts = {"linked": total.linked, "based": total.based, "kept": total.kept, "left": len(total.left)}
         tx.journal.add("baseline", Side.HUBSPOT, "", "", counts)
 

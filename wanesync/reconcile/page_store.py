@@ -32,6 +32,8 @@ log = structlog.get_logger()
 
 ALL_STORED = "adopted"
 """Metadata: every changed record of the snapshot is stored in the database."""
+SINCE = "since"
+"""Metadata: from when on a run looked at changes only, in ms; a run that listed both sides in full has none."""
 RECORDS_PER_TRANSACTION = 200
 """Records stored in one transaction; our choice: live sync writes in between."""
 
@@ -222,6 +224,12 @@ class PageStore:
                 else:
                     timing = Timing(one.valid_from_ms, one.valid_to_ms)
                     writer.store_customer(CustomerAnswer(one.record, timing), one.base_revision)
+
+
+def knows_everything(snapshot: Snapshot) -> bool:
+    """Whether a run listed both sides in full and stored all that it found: only then is nobody unknown here."""
+    known = snapshot.metadata()
+    return SINCE not in known and ALL_STORED in known
 
 
 def _changed_contact(record: Record, base_revision: int) -> ChangedRecord:

@@ -24,7 +24,7 @@ from wanesync.reconcile.changed_since import PARALLEL_READS, Changes, ChangesRea
 from wanesync.reconcile.compare import LISTED_ROWS, PLAIN, Compared, Comparison, Report
 from wanesync.reconcile.listing import LANES, Listing, Progress
 from wanesync.reconcile.missed_count import store_missed
-from wanesync.reconcile.page_store import PageStore
+from wanesync.reconcile.page_store import SINCE, PageStore, knows_everything
 from wanesync.reconcile.requests import Requests
 from wanesync.reconcile.snapshot.file import MEMORY, Snapshot
 from wanesync.store.database import Tx
@@ -126,7 +126,7 @@ class Reconcile:
                 return None
         requests, began_s = requests or Requests(), time.monotonic()
         path = self.path if self.path == MEMORY else f"{self.path}-since"
-        snapshot = self.open_snapshot(path, since=str(since_ms), run=str(self.runtime.store.now_ms()))
+        snapshot = self.open_snapshot(path, **{SINCE: str(since_ms)}, run=str(self.runtime.store.now_ms()))
         with _kept_when_interrupted(snapshot):
             changes = self._read_changes(snapshot, since_ms, requests, progress)
             if changes.too_old:
@@ -191,13 +191,13 @@ class Reconcile:
         """
         wanted = selection or Selection()
         self.check_guards(report, wanted)
-        keys = {key for _, _, key in _select(report, wanted)} if wanted.restricted else None
-        PageStore(self.runtime, report.snapshot).store_changed(keys)
+        PageStore(self.runtime, report.snapshot).store_changed(self._find_keys_to_store(report, wanted))
         jobs = sum(1 for _ in _select(report, wanted))
 
         def begin(tx: Tx) -> str:
             run_id = wanted.run_id or self.runtime.new_id(tx.now_ms)
-            end_listing(tx, report.snapshot.metadata()["began_ms"])
+            if knows_everything(report.snapshot):
+                end_listing(tx, report.snapshot.metadata()["began_ms"])
             if run_property:
                 tx.settings.put(mark_name(run_id), run_property)
             counts = {str(kind): n for kind, n in report.counts.items()}
@@ -222,6 +222,17 @@ class Reconcile:
             self.runtime.commit("reconcile.done", end)
             self._close_settled()
         return run_id, jobs
+
+    def _find_keys_to_store(self, report: Report, wanted: Selection) -> set[str] | None:
+        """The keys whose changed records are stored; None: all are, also of a restricted run that is to end a wait.
+
+        Nothing is created before every copy is known (docs/correctness.md#first-listing).
+        """
+        with self.runtime.store.reading() as tx:
+            is_missing = tx.settings.get(LISTED) is None
+        if is_missing or not wanted.restricted:
+            return None
+        return {key for _, _, key in _select(report, wanted)}
 
     def _close_settled(self) -> None:
         """Close conflicts of fields in which both sides agree by now, whatever brought that about."""

@@ -83,7 +83,10 @@ def _end_wait(tx: Tx) -> None:
 
 
 def end_listing(tx: Tx, began_ms: str) -> None:
-    """Store that both sides were listed; a listing that began before a suspicion does not end it."""
+    """Store that both sides were listed in full and all copies are stored.
+
+    A listing that began before a suspicion does not end it.
+    """
     pull_back_stamps(tx)
     since_ms = int((tx.settings.get(RESTORED) or "0").partition(" ")[0])
     if int(began_ms) >= since_ms:
