@@ -105,7 +105,10 @@ def _check_contact(world: World, payment: Payment, contact_id: str) -> None:
         return
     # A guest goes by address, a linked customer's too, and so does a customer who cannot be linked; what a contact
     # was when the payment came is now a part of the one it was merged into.
-    paid_by = {payment.email} if payment.email else _addresses(world, (Side.STRIPE, payment.customer_id))
+    paid_by = _addresses(world, (Side.STRIPE, payment.customer_id)) if payment.customer_id else set()
+    if payment.email and not any(b.link.stripe_id == payment.customer_id for b in facts.bases):
+        # The billing address decides for a guest, and for a customer who was never linked.
+        paid_by = {*paid_by, payment.email}
     customers = {b.link.stripe_id for b in facts.bases if b.link.hubspot_id == contact_id}
     near = _addresses(world, ref).union(*(_addresses(world, (Side.STRIPE, i)) for i in customers))
     merged = [i for i in facts.survivor if _end(world, i) == _end(world, contact_id)]

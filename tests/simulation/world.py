@@ -19,7 +19,7 @@ from tests.simulation.hazards import Hazards
 from tests.simulation.listings import list_all
 from tests.simulation.net import EMPTY, Network
 from tests.simulation.parts import START_MS, Clock, Flight, LocalClock, Process
-from tests.simulation.people import Crowd, draw_features
+from tests.simulation.people import Crowd, draw_billing, draw_features
 from tests.simulation.ports import EVENT_KEY, PORTAL, SimHubSpot, SimStripe
 from tests.simulation.starvation import Starvation
 from tests.simulation.stores import SimDatabase, SimStore, lend_database, take_back
@@ -70,6 +70,7 @@ class World:
     ) -> None:
         self.seed, self.rng = seed, random.Random(seed)
         drawn = draw_features(self.rng) | hazards.draw(seed) | decisions.draw(seed) | waits.draw(seed)
+        drawn |= draw_billing(seed)
         self.features = (drawn if features is None else features) | also
         self.hazards = Hazards.begin(self)
         self.clerk = Clerk.begin(self)
