@@ -135,7 +135,7 @@ def test_a_hit_that_does_not_show_when_it_changed_is_read(store: Store, sides: S
     sides.add_contact("1", email="1@example.com")
     with store.transaction() as tx:
         tx.records.put_many([stored(sides.contacts["1"])])
-    sides.search_modified = lambda _since_ms, _above_id: [("1", 0)]  # type: ignore[method-assign] # in place of the answer
+    sides.search_modified = lambda since_ms, above_id: [("1", 0)]  # type: ignore[method-assign] # noqa: ARG005 - in place of the answer
     assert catch_up.run(HUBSPOT).changed == 1
 
 

@@ -69,7 +69,7 @@ def test_a_change_webhooks_missed_is_read_and_counted(runtime: Runtime, sides: S
 
 
 def test_a_hit_that_does_not_show_when_it_changed_is_read(runtime: Runtime, sides: Sides) -> None:
-    sides.search_modified = lambda _since_ms, _above_id: [("1", 0)]  # type: ignore[method-assign] # in place of the answer
+    sides.search_modified = lambda since_ms, above_id: [("1", 0)]  # type: ignore[method-assign] # noqa: ARG005 - in place of the answer
     changes, _ = read(runtime, sides)
     assert (sides.calls["read_contacts"], changes.read[HUBSPOT]) == (1, 1)
 

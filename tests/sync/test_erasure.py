@@ -235,7 +235,9 @@ def test_a_merge_that_is_told_after_the_erasure_of_its_survivor_erases_the_merge
         records.merge_away("3", "1")
     assert find_planted(live) == {}
     with live.store.reading() as tx:
-        assert tx.records.get(STRIPE, "cus_1").note == ERASED
+        copy = tx.records.get(STRIPE, "cus_1")
+    assert copy is not None
+    assert copy.note == ERASED
     assert [link.state for link in live.links("3")] == [LinkState.ORPHANED]
 
 
