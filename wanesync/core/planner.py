@@ -73,6 +73,22 @@ def plan(context: PlanContext, rules: Rules, new_link_id: str) -> Plan:
     return planner.plan
 
 
+def replace_primary(context: PlanContext, rules: Rules, former: Link) -> Plan:
+    """Return the plan that makes another customer primary once an operator released the primary one.
+
+    ``context``: with the released link. ``former``: as it was before (docs/correctness.md#primary-customer).
+    """
+    planner, links = Planner(context, rules, ""), context.links
+    planner.former_primary = former
+    contact = context.find_alive(Side.HUBSPOT, former.hubspot_id)
+    try:
+        if contact is not None:
+            planner.choose_primary(contact)
+    finally:
+        context.links = links
+    return planner.plan
+
+
 class Planner:
     """One planning round in progress.
 
@@ -142,7 +158,7 @@ class Planner:
         ambiguous = self._link_candidates(contact)
         if self.plan.wait:
             return
-        self._choose_primary(contact)
+        self.choose_primary(contact)
         links = self.context.active_links(Side.HUBSPOT, contact.id)
         if links:
             self._note(contact, None)
@@ -161,7 +177,7 @@ class Planner:
             self._orphan_links_of_contact(survivor)
         elif merged_links(self.context, survivor.id):
             if self._gather_links(survivor) and not self._candidates(survivor):
-                self._choose_primary(survivor)
+                self.choose_primary(survivor)
             self.plan.wake.add((Side.HUBSPOT, contact_key(survivor.id)))
 
     def _gather_links(self, survivor: StoredRecord) -> bool:
@@ -347,7 +363,7 @@ class Planner:
         """Compare what a creation sent with its answer, or with the record found where no answer came."""
         return self.context.answers.get(pending.id) or settle_found(pending, made.record, self.rules.fields)
 
-    def _choose_primary(self, contact: StoredRecord) -> None:
+    def choose_primary(self, contact: StoredRecord) -> None:
         """Keep the contact's one primary link, else choose one: a billed customer, then the newest.
 
         Of a contact into which others were merged its own customer goes first, by our ids and by its address.

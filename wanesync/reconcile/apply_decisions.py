@@ -37,7 +37,7 @@ from wanesync.core.model import (
 )
 from wanesync.core.operating.operators import SYSTEM, Operator
 from wanesync.core.plan import WAIT_TEXTS, Plan, PlanContext
-from wanesync.core.planner import find_buried, plan
+from wanesync.core.planner import find_buried, plan, replace_primary
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.store.database import Tx
 from wanesync.store.tables.conflicts import ConflictRow
@@ -425,7 +425,15 @@ class DecisionApplier:
             link = replace(old, version=old.version + 1) if old else self._make_link(tx, decision.pair, None)
             self._keep_what_is_not_put_back(tx, link, context)
             tx.links.put(replace(link, primary=False, state=LinkState.RELEASED, put_back={}, decided=False))
+            if link.primary:
+                self._replace_primary(current, link)
         current.requests += sorted({(ref[0], key) for ref, key in key_of(tx, related).items()})
+
+    def _replace_primary(self, current: _KeyTransaction, former: Link) -> None:
+        """Make another customer primary now, while it is known what both sides of the former one last agreed on."""
+        context = load_contexts(current.tx, [current.key])[current.key]
+        outcome = replace_primary(context, self.runtime.rules, former)
+        plan_effects.apply_plans(current.tx, [plan_effects.Planned(outcome, Priority.BULK)])
 
     def _keep_what_was_replaced(self, tx: Tx, before: Link, after: Link, context: PlanContext) -> None:
         """Keep the buried values that a decision leaves where they are: the operator who made it has not seen them."""

@@ -130,6 +130,10 @@ class LinkResult(ApiModel):
     second: bool = Field(description="The contact keeps its primary customer: only purchases flow from this one.")
     writes: list[FieldChange]
     differ: list[str] = Field(description="Fields in which both values stay, to be settled as conflicts.")
+    new_primary: str = Field(
+        description="The customer that becomes the contact's primary one where its primary is unlinked, else empty: "
+        "writes and differ are those of the contact and that one."
+    )
 
 
 class Candidate(ApiModel):
@@ -206,7 +210,10 @@ def link(visitor: Linking, services: Services, wanted: LinkRequest) -> LinkResul
 
 @router.post("/links/end", summary="Unlink a contact and a customer")
 def unlink(visitor: Linking, services: Services, wanted: LinkRequest) -> LinkResult:
-    """End their link for good: both stay as they are, and they are not linked again automatically."""
+    """End their link for good; they are not linked again automatically.
+
+    Where the contact's primary customer is unlinked, another one takes its place, and none of its blanks is filled.
+    """
     linker = services.decisions.make_linker(visitor.operator)
     act = linker.preview_unlink if wanted.dry_run else linker.unlink
     return _describe_link(services, act(wanted.contact_id, wanted.customer_id), dry_run=wanted.dry_run)
@@ -311,4 +318,5 @@ def _describe_link(services: AdminServices, preview: LinkPreview, *, dry_run: bo
             for name, _, before, after in preview.written
         ],
         differ=list(preview.kept_apart),
+        new_primary=preview.new_primary,
     )

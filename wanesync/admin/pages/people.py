@@ -167,7 +167,7 @@ def unlink(services: Services, visitor: Linking, contact: Id, customer: Id) -> R
 
 DONE = {
     "linked": "Linked; workers write what follows from it.",
-    "unlinked": "Unlinked: both records stay as they are.",
+    "unlinked": "Unlinked: nothing flows between the two any more.",
     "settled": "Settled; workers write what follows from it.",
 }
 

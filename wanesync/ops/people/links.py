@@ -14,6 +14,7 @@ from wanesync.core.diff.difference import Difference, DifferenceClass, compare_k
 from wanesync.core.errors import ConfigError, GuardError
 from wanesync.core.jobs import Priority
 from wanesync.core.model import Link, LinkState, NoteCode, RecordRef, Side, contact_key, customer_key
+from wanesync.core.planner import replace_primary
 from wanesync.reconcile.apply_decisions import DecisionApplier
 from wanesync.store.clock import Clock, DatabaseClock
 from wanesync.sync.loader import load_contexts
@@ -48,6 +49,8 @@ class LinkPreview:
 
     ``refused``: why it cannot be done, "" if it can. ``already``: it is so. ``second``: the contact keeps its primary
     customer, so that nothing is written between the two. ``differences``: what would be written, and what differs.
+    ``new_primary``: the customer that becomes the contact's primary one where its primary is unlinked; the differences
+    are those of the contact and that one then.
     """
 
     contact_id: str
@@ -56,6 +59,7 @@ class LinkPreview:
     already: bool = False
     second: bool = False
     differences: Sequence[Difference] = ()
+    new_primary: str = ""
 
     @property
     def written(self) -> Sequence[tuple[str, Side, str, str]]:
@@ -159,13 +163,29 @@ class Linker:
         return preview
 
     def preview_unlink(self, contact_id: str, customer_id: str) -> LinkPreview:
-        """Return whether two records can be unlinked. Raises ConfigError as ``preview_link``."""
+        """Return what unlinking two records would do. Raises ConfigError as ``preview_link``."""
         _check_order(contact_id, customer_id)
         with self.runtime.store.reading() as tx:
             links = [link for link in tx.links.of_ids([contact_id], []) if _is_pair(link, contact_id, customer_id)]
         if links and links[0].state is LinkState.RELEASED:
             return LinkPreview(contact_id, customer_id, already=True)
-        return LinkPreview(contact_id, customer_id, refused=self._find_misfit(_as_unlink(contact_id, customer_id)))
+        misfit = self._find_misfit(_as_unlink(contact_id, customer_id))
+        preview = LinkPreview(contact_id, customer_id, refused=misfit)
+        if misfit or not (links and links[0].primary):
+            return preview
+        return self._preview_new_primary(preview, links[0])
+
+    def _preview_new_primary(self, preview: LinkPreview, former: Link) -> LinkPreview:
+        rules, key = self.runtime.rules, contact_key(former.hubspot_id)
+        with self.runtime.store.reading() as tx:
+            context = load_contexts(tx, [key])[key]
+        released = replace(former, primary=False, state=LinkState.RELEASED)
+        context.links = [released if link.id == former.id else link for link in context.links]
+        links = {link.id: link for link in context.links} | replace_primary(context, rules, former).links
+        chosen = next((link.stripe_id for link in links.values() if link.primary and link.id != former.id), "")
+        compared = compare_key(replace(context, links=[*links.values()]), rules)
+        mine = [one for one in compared.differences if chosen and one.stripe_id == chosen]
+        return replace(preview, new_primary=chosen, differences=mine)
 
     def unlink(self, contact_id: str, customer_id: str) -> LinkPreview:
         """End the link of two records for good: both stay as they are. Raises ConfigError and GuardError."""

@@ -63,6 +63,16 @@ def test_linked_and_unlinked(rivals: Installation) -> None:
     assert "unlinked already" in rivals.run("unlink", "1", "cus_1").stdout
 
 
+def test_the_customer_that_becomes_primary_is_named_before(rivals: Installation) -> None:
+    rivals.ask("link", "1", "cus_1", "--yes")
+    second = customer("cus_2", email="ben@example.com", phone="+49305678")
+    rivals.store.run(lambda tx: tx.records.put_many([StoredRecord(second, 1, 1, 1)]))
+    rivals.ask("link", "1", "cus_2", "--yes")
+    shown = rivals.run("unlink", "1", "cus_1", "--dry-run").stdout
+    assert "Customer cus_2 becomes the contact's primary customer" in shown
+    assert rivals.ask("unlink", "1", "cus_1", "--yes")["new_primary"] == "cus_2"
+
+
 def test_it_asks_before_it_does(rivals: Installation) -> None:
     with pytest.raises(ConfigError, match="confirm it with --yes"):
         rivals.run("link", "1", "cus_1")

@@ -74,30 +74,39 @@ def unlink(
     *,
     yes: Yes = False,
     dry_run: DryRun = False,
+    show_values: ShowValues = False,
     as_json: AsJson = False,
     config_file: ConfigFile = None,
 ) -> None:
-    """End the link of a contact and a customer for good. Both records stay as they are. Asks for confirmation.
+    """End the link of a contact and a customer for good. Asks for confirmation.
 
-    They are not linked again automatically, and no other record is created for either; wanesync link undoes it.
+    Nothing is written for it, unless another customer of the contact becomes its primary one: what is written then is
+    shown. They are not linked again automatically, and no other record is created for either; wanesync link undoes it.
     """
     with open_configured(config_file) as (config, store):
         linker = Linker(build_decision_runtime(config, store), find_operator())
         preview = linker.preview_unlink(contact, customer)
         if preview.refused:
             raise ConfigError([f"unlink: {preview.refused}"])
+        if preview.new_primary and not as_json:
+            print_line(
+                f"Customer {preview.new_primary} becomes the contact's primary customer; no blank of it is filled."
+            )
+            _show_preview(preview, make_value_formatter(show_values))
         if not (dry_run or preview.already):
             _confirm(f"Unlink contact {contact} and customer {customer}? Nothing flows between them then.", yes=yes)
             linker.unlink(contact, customer)
     if as_json:
         done = {"unlinked": not dry_run and not preview.already} | ({"dry_run": True} if dry_run else {})
-        print_json(done | {"hubspot_id": contact, "stripe_id": customer, "already": preview.already})
+        found = preview_as_json(preview, make_value_formatter(show_values))
+        del found["second"]
+        print_json(done | found | {"new_primary": preview.new_primary})
     elif preview.already:
         print_line("They are unlinked already.")
     elif dry_run:
         print_line("They would be unlinked; nothing was changed.")
     else:
-        print_line("Unlinked: both records stay as they are. wanesync link undoes it.")
+        print_line("Unlinked: nothing flows between the two any more. wanesync link undoes it.")
 
 
 def _confirm(question: str, *, yes: bool) -> None:
