@@ -118,6 +118,20 @@ def test_one_claim_takes_a_key_once(store: Store) -> None:
         assert tx.jobs.depth()[1]["ready"] == 1
 
 
+def test_a_job_is_only_due_later_if_no_other_of_its_key_is_due_runs_or_waits(store: Store, clock: Clock) -> None:
+    now_ms = store.now_ms()
+    queue(store, ask("now"), ask("later", due_ms=now_ms + 10_000), ask("runs"))
+    claimed = {job.key: job for job in claim(store, kinds=[READ])}
+    queue(store, ask("runs", due_ms=now_ms + 10_000))
+    with store.transaction() as tx:
+        tx.jobs.reschedule(claimed["now"], now_ms + 10_000, "failed", count=True, waits_for=WaitCode.BACKOFF)
+    with store.reading() as tx:
+        assert tx.jobs.keys_due_later(H, READ, ["now", "later", "runs"]) == {"later"}
+    clock.advance(10_000)
+    with store.reading() as tx:
+        assert tx.jobs.keys_due_later(H, READ, ["now", "later", "runs"]) == set()
+
+
 def test_work_that_is_not_due_waits(store: Store, clock: Clock) -> None:
     now_ms = store.now_ms()
     queue(store, ask("later", due_ms=now_ms + 10_000))
