@@ -161,6 +161,21 @@ def test_a_run_that_compared_changes_only_ends_no_wait(runtime: Runtime, store: 
             tx.settings.put(LISTED, "1")
 
 
+@pytest.mark.parametrize(("last_ms", "is_moved"), [(7_200_000, False), (3_600_000, True), (None, False)])
+def test_a_run_that_looked_back_less_far_than_the_last_one_skips_nothing_for_the_next(
+    runtime: Runtime, store: Store, last_ms: int | None, *, is_moved: bool
+) -> None:
+    store.run(lambda tx: tx.settings.put(LISTED, "1"))
+    last = None if last_ms is None else str(store.now_ms() - last_ms)
+    if last is not None:
+        store.run(lambda tx: tx.settings.put(LAST_RUN, last))
+    reconcile = make_reconcile(runtime)
+    report = reconcile.compare_changes(store.now_ms() - 3_600_000, ignore, ignore)
+    assert report is not None
+    reconcile.queue(report, Selection(max_creations=9))
+    assert (setting(store, LAST_RUN) != last) == is_moved
+
+
 def test_more_creations_than_allowed_are_refused_before_anything_is_queued(runtime: Runtime, store: Store) -> None:
     with pytest.raises(GuardError, match="2 people would be created"):
         queued(runtime, Selection(max_creations=1))

@@ -349,7 +349,7 @@ class DecisionApplier:
             version = link.version if link.id in outcome.links else link.version + 1
             settled = settle(replace(link, version=version), records, decisions, self.runtime.rules.fields, written)
             outcome.links[link.id] = settled.link
-            plan_effects.apply_plans(tx, [plan_effects.Planned(outcome, Priority.BULK)])
+            plan_effects.apply_plans(tx, [plan_effects.Planned(outcome, Priority.BULK, decided=False)])
             for name in settled.changed:
                 tx.holds.drop(link.id, name)
             for name, side, value in settled.losers:
@@ -433,7 +433,7 @@ class DecisionApplier:
         """Make another customer primary now, while it is known what both sides of the former one last agreed on."""
         context = load_contexts(current.tx, [current.key])[current.key]
         outcome = replace_primary(context, self.runtime.rules, former)
-        plan_effects.apply_plans(current.tx, [plan_effects.Planned(outcome, Priority.BULK)])
+        plan_effects.apply_plans(current.tx, [plan_effects.Planned(outcome, Priority.BULK, decided=False)])
 
     def _keep_what_was_replaced(self, tx: Tx, before: Link, after: Link, context: PlanContext) -> None:
         """Keep the buried values that a decision leaves where they are: the operator who made it has not seen them."""

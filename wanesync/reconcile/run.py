@@ -212,11 +212,14 @@ class Reconcile:
         while some := [JobRequest(*job, Priority.BULK, run_id=run_id) for job in islice(left, JOBS_PER_TRANSACTION)]:
             self.runtime.commit("reconcile.queue", lambda tx, some=some: tx.jobs.put_many(some))  # type: ignore[misc] # binds the loop's value
         if not wanted.restricted:
-            began_ms = report.snapshot.metadata()["began_ms"]
+            known = report.snapshot.metadata()
             generation = str(self.runtime.store.generations.generation)
 
             def end(tx: Tx) -> None:
-                tx.settings.put(LAST_RUN, began_ms)
+                last, since = tx.settings.get(LAST_RUN), known.get(SINCE)
+                # What a run since a later time left out is not skipped by the next one since the last.
+                if since is None or (last is not None and int(since) <= int(last)):
+                    tx.settings.put(LAST_RUN, known["began_ms"])
                 tx.settings.put(LISTED_GENERATION, generation)
 
             self.runtime.commit("reconcile.done", end)
