@@ -331,6 +331,23 @@ def test_an_unlinked_customer_that_was_linked_with_the_right_contact_stays_as_it
     assert copy.record == BOBS
 
 
+def test_a_customer_that_is_linked_with_another_contact_since_is_that_persons(live: LiveSync) -> None:
+    live.link(ANN, BOBS)
+    live.know(BOB)
+    with live.store.transaction() as tx:
+        (old,) = tx.links.of_records([(STRIPE, "cus_1")])
+        tx.links.put(replace(old, state=LinkState.ORPHANED, primary=False, version=old.version + 1))
+        tx.links.put(replace(old, id="other", hubspot_id="2", version=1))
+        tx.conflicts.put(Conflict(STRIPE, "cus_1", "phone", LIVING, "overwritten"), "")
+    before = live.conflicts()
+    erase(live)
+    live.store.run(sweep)
+    with live.store.reading() as tx:
+        copy = tx.records.get(STRIPE, "cus_1")
+    assert copy is not None
+    assert (live.conflicts(), copy.record.values["city"]) == (before, LIVING)
+
+
 def test_an_unlinked_customer_with_the_address_of_the_person_is_listed(live: LiveSync) -> None:
     """Only the address still ties the two."""
     live.link(ANN, CUS)

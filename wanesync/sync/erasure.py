@@ -34,7 +34,8 @@ def erase_person(tx: Tx, contact_id: str, hmacs: Collection[str] = ()) -> list[s
     """Empty what the database holds of a contact besides its copy; return the customers that were linked with it.
 
     The links stay, without values, so that nothing is created for what is left of the person. The customer of a link
-    that an operator released is another person's: of it only what went over that link is emptied.
+    that an operator released, or that is linked with another contact since, is another person's: of it only what went
+    over that link is emptied.
     """
     contacts = [contact_id, *sorted(tx.records.merged_from([contact_id]))]
     links = tx.links.of_records([(Side.HUBSPOT, one) for one in contacts])
@@ -45,6 +46,9 @@ def erase_person(tx: Tx, contact_id: str, hmacs: Collection[str] = ()) -> list[s
             if link.base or link.parked or link.put_back or link.state is LinkState.ACTIVE
         ]
     )
+    everyone = tx.links.of_records([(Side.STRIPE, link.stripe_id) for link in links]) if links else []
+    taken = {k.stripe_id for k in everyone if k.state is LinkState.ACTIVE and k.hubspot_id not in contacts}
+    links = [replace(link, state=LinkState.RELEASED) if link.stripe_id in taken else link for link in links]
     tx.erasure.erase(contacts, links, hmacs)
     tx.settings.put(ERASED_AT, str(tx.now_ms))
     return sorted({link.stripe_id for link in links if link.state is not LinkState.RELEASED})
