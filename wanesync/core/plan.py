@@ -202,7 +202,7 @@ class PlanContext:
         )
 
     def is_released_for_good(self, contact_id: str, link: Link) -> bool:
-        """Return whether the customer of a link was released from a contact, and nobody linked the two by decision."""
+        """Return whether the customer of a link was released from a contact, and no decision linked the two."""
         return not link.decided and self.is_released(contact_id, link.stripe_id)
 
     def has_released_link(self, side: Side, record_id: str) -> bool:
@@ -218,7 +218,7 @@ class PlanContext:
         )
 
     def is_excluded_by_merge(self, contact: StoredRecord) -> bool:
-        """Return whether a contact that was merged into this one was excluded, and nobody decided otherwise since."""
+        """Return whether a contact that was merged into this one was excluded, and no decision since says otherwise."""
         merged = (self.find(Side.HUBSPOT, contact_id) for contact_id in self.find_merged(contact.id))
         return not contact.wanted and any(one is not None and one.excluded for one in merged)
 

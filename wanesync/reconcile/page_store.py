@@ -227,7 +227,7 @@ class PageStore:
 
 
 def knows_everything(snapshot: Snapshot) -> bool:
-    """Whether a run listed both sides in full and stored all that it found: only then is nobody unknown here."""
+    """Whether a run listed both sides in full and stored all that it found: only then is every person known here."""
     known = snapshot.metadata()
     return SINCE not in known and ALL_STORED in known
 

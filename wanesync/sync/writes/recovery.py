@@ -157,23 +157,14 @@ def find_created_customer(
     margin_s = KEPT_KEYS_S if is_mismatch or is_dated_wrong else LISTING_MARGIN_S
     operation = "customers.list"
 
-    def find(from_s: int) -> CustomerAnswer:
-        after, unread = "", list[str]()
-        while True:
-            page = runtime.stripe.list_customers(after, from_s, 0)
-            found = next((r for r in page.records if r.other_id == pending.source_id), None)
-            used = {record.id for record in page.records}  # of these only a field is set aside
-            unread += [one.id for one in page.set_aside if one.id not in used]
-            if found is not None or not page.next:
-                return CustomerAnswer(found or _find_unread(runtime, unread, pending.source_id), page.timing)
-            after = page.next
-
     def send() -> CustomerAnswer:
         from_s = sent_ms // 1000 - margin_s
-        answer = find(from_s)
+        answer = _search_customers(runtime, pending.source_id, from_s)
         # Stripe dates its customers by its own clock: where ours is ahead, so is the time at which it was sent.
         ahead_s = (runtime.store.clock.now_ms() - answer.timing.to_ms) // 1000
-        return find(from_s - ahead_s) if answer.record is None and ahead_s > margin_s // 2 else answer
+        if answer.record is None and ahead_s > margin_s // 2:
+            answer = _search_customers(runtime, pending.source_id, from_s - ahead_s)
+        return answer
 
     def then(tx: Tx, answer: CustomerAnswer | CallError) -> Next:
         if not still_held(tx, [job]):
@@ -193,6 +184,19 @@ def find_created_customer(
         return DONE
 
     return Call(Side.STRIPE, operation, [job], send, then)
+
+
+def _search_customers(runtime: Runtime, contact_id: str, from_s: int) -> CustomerAnswer:
+    """Return the customer of a contact among those created since a time; raises ``CallError`` where one is in doubt."""
+    after, unread = "", list[str]()
+    while True:
+        page = runtime.stripe.list_customers(after, from_s, 0)
+        found = next((r for r in page.records if r.other_id == contact_id), None)
+        used = {record.id for record in page.records}  # of these only a field is set aside
+        unread += [one.id for one in page.set_aside if one.id not in used]
+        if found is not None or not page.next:
+            return CustomerAnswer(found or _find_unread(runtime, unread, contact_id), page.timing)
+        after = page.next
 
 
 def _find_unread(runtime: Runtime, customer_ids: Sequence[str], contact_id: str) -> Record | None:
