@@ -14,7 +14,8 @@ from tests.simulation.facts import Cell
 from tests.simulation.payments import check_payments, check_roll_ups
 from tests.simulation.world_checks import check_rare, was_filled_in
 from tests.support.store_reads import all_links, count_events, every_conflict, open_writes
-from wanesync.core.model import Link, LinkState, Side, normalise_email
+from wanesync.core.fields import FieldSpec
+from wanesync.core.model import BasePair, Link, LinkState, Side, normalise_email
 from wanesync.sync.erasure import sweep
 
 if TYPE_CHECKING:
@@ -82,11 +83,19 @@ def _check_links(world: World, active: list[Link]) -> None:
             if spec.name in link.parked:
                 _check_parked(world, link, spec.name)
                 continue
-            if world.hazards.has_vanished(spec) or _is_filled_in(world, link, spec.name):
+            if _has_no_base(world, link, spec, now):
                 continue
             if link.base.get(spec.name) != now:
                 world.report(f"base is not what both sides hold: {spec.name}")
                 world.say("base", link.base.get(spec.name), now)
+
+
+def _has_no_base(world: World, link: Link, spec: FieldSpec, now: BasePair) -> bool:
+    """Whether the base of a field may differ from what both sides hold, or be missing."""
+    if world.hazards.has_vanished(spec) or _is_filled_in(world, link, spec.name):
+        return True
+    # The name of a business waits with its company.
+    return spec.name == "name" and not now[0] and world.hazards.has_vanished(world.fields.by_name["company"])
 
 
 def _is_filled_in(world: World, link: Link, name: str) -> bool:
